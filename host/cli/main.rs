@@ -1,0 +1,2 @@
+//! The fapo binary.
+fn main() {}

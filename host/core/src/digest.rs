@@ -1,0 +1,59 @@
+//! Content digests: `sha256:` and 64 hex digits, over bytes or over canonical JSON.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// Digest of bytes.
+pub fn of_bytes(bytes: &[u8]) -> String {
+    format!("sha256:{:x}", Sha256::digest(bytes))
+}
+
+/// Digest of a value's canonical JSON: keys sorted, no blanks, raw UTF-8 (formats of the original, run identity).
+pub fn of_json(value: &Value) -> String {
+    let mut text = String::new();
+    canonical(value, &mut text);
+    of_bytes(text.as_bytes())
+}
+
+fn canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            out.push('{');
+            for (i, key) in keys.into_iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::String(key.clone()).to_string());
+                out.push(':');
+                canonical(&map[key], out);
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                canonical(item, out);
+            }
+            out.push(']');
+        }
+        other => out.push_str(&other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn key_order_does_not_matter_and_values_do() {
+        let a: Value = serde_json::from_str(r#"{"b":1,"a":[1,"é"]}"#).expect("valid");
+        assert_eq!(of_json(&a), of_json(&json!({"a": [1, "é"], "b": 1})));
+        assert_ne!(of_json(&a), of_json(&json!({"a": [1, "e"], "b": 1})));
+    }
+}

@@ -1,0 +1,337 @@
+//! Where the crates meet: what the engine needs from sandbox, provider and retrieval.
+//!
+//! Async methods return a [`BoxFuture`], so that the traits stay usable as `dyn`.
+
+use crate::case::Case;
+use crate::fault::{Fault, FaultKind};
+use crate::score::Score;
+use fapo_graph::{CaseInput, Catalogue, GraphSpec, Step, StepId};
+use fapo_template::{Message, Prompt};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// A boxed future that may cross threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// One variant, complete, as a chain component takes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    /// Structure.
+    pub graph: GraphSpec,
+    /// Prompts by name.
+    pub prompts: Vec<Prompt>,
+    /// Every parameter of the catalogue.
+    pub params: Vec<(String, Value)>,
+}
+
+/// Something wrong with a definition, before any case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Node, edge, prompt or parameter it concerns.
+    pub subject: String,
+    /// Why.
+    pub message: String,
+}
+
+/// What a component used of its limits while it served one case.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResourceUse {
+    /// Units of wasmtime fuel.
+    pub fuel: u64,
+    /// Most bytes of linear memory at one time.
+    pub memory_bytes_peak: u64,
+    /// Calls into the host.
+    pub host_calls: u64,
+    /// Calls answered `denied`, by interface.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denials: Vec<String>,
+    /// Lines of the guest's log, oldest dropped first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
+    /// Log lines that did not fit.
+    #[serde(default)]
+    pub log_lines_lost: u64,
+}
+
+/// A step with the time the host measured for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimedStep {
+    /// What the chain returned.
+    pub step: Step,
+    /// Wall time of the superstep it belonged to.
+    pub seconds: f64,
+}
+
+/// How a chain fared with one case.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChainOutcome {
+    /// Steps returned before the end or the fault.
+    pub steps: Vec<TimedStep>,
+    /// Present where the chain did not come to its end.
+    pub fault: Option<Fault>,
+    /// What it used.
+    pub used: ResourceUse,
+}
+
+/// A chain component, ready to run.
+pub trait Chain: Send + Sync {
+    /// Digest of the component's bytes.
+    fn digest(&self) -> &str;
+    /// Kinds, parameters and baseline.
+    fn describe(&self) -> BoxFuture<'_, Result<Catalogue, Fault>>;
+    /// What only the component can know to be wrong with a definition.
+    fn check<'a>(&'a self, definition: &'a Definition) -> BoxFuture<'a, Result<Vec<Problem>, Fault>>;
+    /// Runs one case in a fresh sandbox.
+    fn run<'a>(
+        &'a self,
+        definition: &'a Definition,
+        input: &'a CaseInput,
+        services: Arc<dyn CaseServices>,
+    ) -> BoxFuture<'a, ChainOutcome>;
+}
+
+/// A case that came to its end, as a scorer sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FinishedCase {
+    /// The case with its label.
+    pub case: Case,
+    /// Steps in order of execution.
+    pub steps: Vec<Step>,
+    /// Searches as the host served them.
+    pub searches: Vec<ObservedSearch>,
+    /// Empty where the chain faulted or never set it.
+    pub output_text: String,
+}
+
+/// How a scorer fared with one case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoreOutcome {
+    /// A checked score, or whose fault it is that there is none.
+    pub result: Result<Score, Fault>,
+    /// What it used.
+    pub used: ResourceUse,
+}
+
+/// A scorer component, ready to run.
+pub trait Scorer: Send + Sync {
+    /// Digest of the component's bytes.
+    fn digest(&self) -> &str;
+    /// Rows the scorer does not accept, as (position in `cases`, reason).
+    fn validate<'a>(
+        &'a self,
+        cases: &'a [Case],
+        profile: &'a Value,
+    ) -> BoxFuture<'a, Result<Vec<(usize, String)>, Fault>>;
+    /// Scores one case in a fresh sandbox.
+    fn score<'a>(&'a self, finished: &'a FinishedCase, profile: &'a Value) -> BoxFuture<'a, ScoreOutcome>;
+}
+
+/// What a chain asks of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GenerateRequest {
+    /// The step that asks.
+    pub id: StepId,
+    /// Logical alias.
+    pub model: String,
+    /// Chat.
+    pub messages: Vec<Message>,
+    /// Lower than the alias's own cap, or none.
+    pub output_tokens_max: Option<u32>,
+    /// Texts that end the reply.
+    pub stop: Vec<String>,
+}
+
+/// Why a reply ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// By itself or at a stop text.
+    Stop,
+    /// At the cap.
+    Length,
+    /// The service withheld the rest.
+    Filtered,
+    /// Anything else.
+    Other,
+}
+
+/// A fault of the content, which a chain may see and handle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum ContentFault {
+    /// Not granted; the text names the alias or index.
+    #[error("{0:?} is not granted to this tenant")]
+    Denied(String),
+    /// The request cannot be served as it stands.
+    #[error("invalid request: {0}")]
+    InvalidRequest(String),
+    /// Longer than the model takes.
+    #[error("the prompt is longer than the model's context")]
+    ContextTooLong,
+    /// The service declined to answer this content.
+    #[error("the service declined: {0}")]
+    Refused(String),
+}
+
+/// A fault of the service, which no chain ever sees: the host ends the case.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ServiceFault {
+    /// What happened; always one of the infrastructure kinds.
+    pub kind: FaultKind,
+    /// Which service said what, without secrets.
+    pub message: String,
+    /// How to mend it.
+    pub hint: Option<String>,
+}
+
+/// A content or a service fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// The chain may see it.
+    #[error(transparent)]
+    Content(#[from] ContentFault),
+    /// The chain never sees it.
+    #[error(transparent)]
+    Service(#[from] ServiceFault),
+}
+
+/// One search a chain asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchRequest {
+    /// The step that asks.
+    pub id: StepId,
+    /// Tenant's name of the index.
+    pub index: String,
+    /// Plain words.
+    pub query: String,
+    /// Hits wanted, 1..=100.
+    pub k: u32,
+}
+
+/// One passage found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hit {
+    /// Id in the corpus.
+    pub passage_id: String,
+    /// Title, may be empty.
+    pub title: String,
+    /// Text.
+    pub text: String,
+    /// Higher is better; comparable within one result only.
+    pub score: f64,
+}
+
+/// A search as the host served it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObservedSearch {
+    /// The step that asked.
+    pub id: StepId,
+    /// Tenant's name of the index.
+    pub index: String,
+    /// What was asked.
+    pub query: String,
+    /// `(passage id, title)` in rank order.
+    pub hits: Vec<(String, String)>,
+}
+
+/// What a chain's host calls reach while it serves one case.
+///
+/// Results stand in the order of the requests; an `Err` ends the case as a provider fault.
+pub trait CaseServices: Send + Sync {
+    /// Model calls, side by side.
+    fn generate(
+        &self,
+        requests: Vec<GenerateRequest>,
+    ) -> BoxFuture<'_, Result<Vec<Result<(String, FinishReason), ContentFault>>, ServiceFault>>;
+    /// Searches, side by side.
+    fn search(
+        &self,
+        requests: Vec<SearchRequest>,
+    ) -> BoxFuture<'_, Result<Vec<Result<Vec<Hit>, ContentFault>>, ServiceFault>>;
+}
+
+/// One call of a model, alias already resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelCall {
+    /// Whose call it is: part of every cache key.
+    pub tenant_id: String,
+    /// Chat.
+    pub messages: Vec<Message>,
+    /// Cap of this call; the route's own cap still holds.
+    pub output_tokens_max: Option<u32>,
+    /// Texts that end the reply.
+    pub stop: Vec<String>,
+    /// The n-th equal request within the case, from 0: equal requests are different samples.
+    pub sample: u32,
+}
+
+/// Tokens as the service counted them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Of the prompt.
+    pub prompt_tokens: u64,
+    /// Of the reply.
+    pub completion_tokens: u64,
+}
+
+/// A model's reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelReply {
+    /// Text, "" where the service sent none.
+    pub text: String,
+    /// Why it ended.
+    pub finish: FinishReason,
+    /// None where the service did not say: unknown, not 0.
+    pub usage: Option<Usage>,
+    /// Model the service says it used.
+    pub model_served: Option<String>,
+    /// `system_fingerprint` of the service.
+    pub fingerprint: Option<String>,
+    /// From the response cache: nothing was paid.
+    #[serde(skip)]
+    pub cached: bool,
+    /// Requests sent, retries included; 0 where cached.
+    #[serde(skip)]
+    pub attempts: u32,
+}
+
+/// A route to a model: service, key, model and sampling, fixed when it is made.
+pub trait Provider: Send + Sync {
+    /// Everything that a reply depends on but the call, as JSON; no secret.
+    fn identity(&self) -> Value;
+    /// One call; retries inside.
+    fn generate<'a>(&'a self, call: &'a ModelCall) -> BoxFuture<'a, Result<ModelReply, ProviderError>>;
+}
+
+/// A read-only index.
+pub trait Index: Send + Sync {
+    /// Digest of corpus and settings.
+    fn digest(&self) -> &str;
+    /// Passages in it.
+    fn passages(&self) -> u64;
+    /// By score, then passage id. `Err` names a fault of the files.
+    fn search(&self, query: &str, k: u32) -> Result<Vec<Hit>, ServiceFault>;
+}
+
+/// The one way run files are written, so that a test can stop it after any byte.
+pub trait RunFiles: Send + Sync {
+    /// Appends bytes to a file, made where missing.
+    fn append(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()>;
+    /// Makes what was appended survive a power cut.
+    fn sync(&self, path: &Path) -> std::io::Result<()>;
+    /// Replaces a file as a whole: a reader sees the old or the new one.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()>;
+    /// Cuts a file to its first `length` bytes.
+    fn truncate(&self, path: &Path, length: u64) -> std::io::Result<()>;
+}
+
+/// Where the time comes from.
+pub trait Clock: Send + Sync {
+    /// Now, UTC.
+    fn now(&self) -> jiff::Timestamp;
+}

@@ -1,0 +1,195 @@
+//! What a run keeps of each case, and the shapes of the original's artefacts (formats of the original, §4).
+
+use crate::fault::{Fault, FaultKind, Phase, step_name};
+use crate::ports::{FinishReason, ObservedSearch, ResourceUse, TimedStep, Usage};
+use crate::score::Score;
+use fapo_graph::{StepId, StepOrigin};
+use fapo_template::Message;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// One model call as the host saw it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// The step that asked.
+    pub id: StepId,
+    /// Alias.
+    pub model: String,
+    /// The prompt as it was sent.
+    pub messages: Vec<Message>,
+    /// Reply; None where there was a fault.
+    pub reply: Option<String>,
+    /// Why the reply ended.
+    pub finish: Option<FinishReason>,
+    /// Content or service fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// Tokens as the service counted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// Model the service says it used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_served: Option<String>,
+    /// `system_fingerprint` of the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// Answered by the response cache.
+    pub cached: bool,
+    /// Requests sent for it.
+    pub attempts: u32,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// Everything a run keeps of one case; a line of its journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseRecord {
+    /// Position in the run, from 0.
+    pub index: usize,
+    /// The case.
+    pub case_id: String,
+    /// The tenant's word for the task.
+    pub task_type: String,
+    /// The score; None where a fault stands in its place.
+    pub score: Option<Score>,
+    /// Why there is no score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+    /// For people: missing placeholders, the scorer's notes.
+    pub diagnostics: Vec<String>,
+    /// The chain's answer.
+    pub output_text: String,
+    /// Steps with their times.
+    pub steps: Vec<TimedStep>,
+    /// Model calls.
+    #[serde(default)]
+    pub calls: Vec<CallRecord>,
+    /// Searches.
+    #[serde(default)]
+    pub searches: Vec<ObservedSearch>,
+    /// What the chain used of its limits.
+    pub chain_use: ResourceUse,
+    /// What the scorer used.
+    pub scorer_use: ResourceUse,
+}
+
+impl CaseRecord {
+    /// The composite that counts: 0 where there is no score.
+    pub fn composite(&self) -> f64 {
+        self.score.as_ref().map_or(0.0, Score::composite)
+    }
+
+    /// Calls that a service was paid for.
+    pub fn paid_calls(&self) -> u64 {
+        self.calls.iter().filter(|call| !call.cached && call.attempts > 0).count() as u64
+    }
+
+    /// Latest main output of each node that ran, in order of first execution.
+    pub fn step_outputs(&self) -> Map<String, Value> {
+        let mut outputs = Map::new();
+        for timed in self.steps.iter().filter(|t| t.step.origin != StepOrigin::Skipped) {
+            outputs.insert(timed.step.id.node.clone(), timed.step.main_output().into());
+        }
+        outputs
+    }
+
+    /// The row of `results.jsonl`: the eight keys of the original in its order, three of its second generation,
+    /// and ours under `fapo`.
+    pub fn result_row(&self) -> Value {
+        let breakdown: Map<String, Value> = match &self.score {
+            Some(score) => score.breakdown().iter().map(|(name, value)| (name.clone(), json!(value))).collect(),
+            None => Map::new(),
+        };
+        let timings: Vec<Value> = self
+            .steps
+            .iter()
+            .filter(|t| t.step.origin != StepOrigin::Skipped)
+            .map(|t| json!([t.step.id.node, round3(t.seconds)]))
+            .collect();
+        json!({
+            "case_id": self.case_id,
+            "task_type": self.task_type,
+            "diagnostics": self.diagnostics,
+            "score_breakdown": breakdown,
+            "composite_score": self.composite(),
+            "output_text": self.output_text,
+            "step_outputs": self.step_outputs(),
+            "step_timings": timings,
+            "execution_status": if self.fault.is_some() { "failed" } else { "succeeded" },
+            "execution_error": self.fault.as_ref().map(execution_error),
+            "evaluation_provenance": {},
+            "fapo": self.extras(),
+        })
+    }
+
+    fn extras(&self) -> Value {
+        let (mut prompt_tokens, mut completion_tokens, mut unknown) = (0, 0, 0);
+        for call in &self.calls {
+            match call.usage {
+                Some(usage) => {
+                    prompt_tokens += usage.prompt_tokens;
+                    completion_tokens += usage.completion_tokens;
+                }
+                None => unknown += 1,
+            }
+        }
+        json!({
+            "fault": self.fault,
+            "feedback": self.score.as_ref().map(|s| s.feedback.as_str()),
+            "calls": {"total": self.calls.len(), "paid": self.paid_calls(),
+                      "cached": self.calls.iter().filter(|c| c.cached).count()},
+            "tokens": {"prompt": prompt_tokens, "completion": completion_tokens, "calls_without_usage": unknown},
+            "searches": self.searches,
+            "used": {"chain": self.chain_use, "scorer": self.scorer_use},
+        })
+    }
+}
+
+/// A duration as the original writes it: 3 decimals.
+pub fn round3(seconds: f64) -> f64 {
+    (seconds * 1e3).round() / 1e3
+}
+
+/// The original's second-generation error object: a fixed sentence per pair, never the fault's own text.
+pub fn execution_error(fault: &Fault) -> Value {
+    let (phase, who) = match fault.phase {
+        Phase::Scorer => ("scorer", "the scorer"),
+        Phase::Chain | Phase::Provider | Phase::Host => ("chain", "the chain"),
+    };
+    let (category, what) = match fault.kind {
+        FaultKind::TimedOut => ("timeout", "passed its time limit"),
+        FaultKind::Unreachable | FaultKind::RateLimited | FaultKind::ServerError => {
+            ("connection", "could not be served by the model service")
+        }
+        FaultKind::Unauthorized | FaultKind::QuotaExhausted | FaultKind::Budget => {
+            ("permission", "was not allowed to go on")
+        }
+        FaultKind::Malformed | FaultKind::NotFound | FaultKind::InvalidResult => {
+            ("invalid_response", "got or gave a response that is none")
+        }
+        _ => ("runtime", "stopped with a fault"),
+    };
+    json!({"phase": phase, "category": category, "summary": format!("For this case {who} {what}.")})
+}
+
+/// The line that stands for a chain's fault among the diagnostics, in the original's form.
+pub fn chain_exception(fault: &Fault) -> String {
+    match &fault.step {
+        Some(step) => format!("Chain exception: {} (step {step})", fault.message),
+        None => format!("Chain exception: {}", fault.message),
+    }
+}
+
+/// All missing-placeholder notes of the steps, and with the step's name where it says something else.
+pub fn step_diagnostics(steps: &[TimedStep]) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for timed in steps {
+        for note in &timed.step.diagnostics {
+            let line = if note.contains(' ') { format!("{}: {note}", step_name(&timed.step.id)) } else { note.clone() };
+            if !notes.contains(&line) {
+                notes.push(line);
+            }
+        }
+    }
+    notes
+}

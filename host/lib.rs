@@ -1,0 +1,1 @@
+//! FAPO: wiring and commands.

@@ -1,0 +1,1 @@
+//! Talks to models: the only crate that opens a socket to one

@@ -1,0 +1,261 @@
+//! Searches an index: exact BM25, one query term after the other.
+
+use crate::analysis::Analyser;
+use crate::layout::{self, Fields};
+use crate::manifest::{HINT_BUILD, IndexManifest};
+use fapo_core::InputError;
+use fapo_core::fault::FaultKind;
+use fapo_core::ports::{Hit, Index, ServiceFault};
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Mutex;
+use tantivy::postings::BlockSegmentPostings;
+use tantivy::schema::{IndexRecordOption, TantivyDocument, Value};
+use tantivy::{DocId, InvertedIndexReader, ReloadPolicy, Searcher, SegmentReader, Term};
+
+/// Most hits of one search.
+pub const HITS_MAX: u32 = 100;
+/// Distinct terms of a query that count, the first ones: bounds the work a chain can ask for in one search.
+pub const QUERY_TERMS_MAX: usize = 1024;
+/// Blocks of 16 KiB of passages kept inflated: 16 MiB, so that a corpus of the usual size is inflated once.
+const STORE_BLOCKS_MAX: usize = 1024;
+
+/// An opened index. Cheap to share; searches run side by side.
+pub struct Bm25Index {
+    manifest: IndexManifest,
+    digest: String,
+    fields: Fields,
+    searcher: Searcher,
+    analyser: Analyser,
+    /// By document.
+    columns: Vec<Column>,
+    /// Vectors of zeros, one score a document, taken by a search and given back.
+    spare_scores: Mutex<Vec<Vec<f64>>>,
+}
+
+/// What scoring needs of a document.
+struct Column {
+    /// `k1 * (1 - b + b * length / average length)`.
+    norm: f64,
+    rank_of_id: u32,
+    is_repeat: bool,
+}
+
+/// A document with its score.
+#[derive(Clone, Copy)]
+struct Scored {
+    score: f64,
+    rank_of_id: u32,
+    document: DocId,
+}
+
+impl Scored {
+    /// Better first: score descending, then passage id.
+    fn order(&self, other: &Scored) -> Ordering {
+        other.score.total_cmp(&self.score).then(self.rank_of_id.cmp(&other.rank_of_id))
+    }
+}
+
+impl std::fmt::Debug for Bm25Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bm25Index").field("manifest", &self.manifest).finish_non_exhaustive()
+    }
+}
+
+impl Bm25Index {
+    /// Opens the index in `dir`.
+    ///
+    /// Reads every file once to compare checksums, so that a folder copied in part is refused here and not in the
+    /// middle of a run.
+    pub fn open(dir: &Path) -> Result<Self, InputError> {
+        let manifest = IndexManifest::read(dir)?;
+        Self::load(dir, manifest).map_err(|message| {
+            InputError::new(dir.display().to_string(), format!("the files do not fit the manifest: {message}"))
+                .hint(HINT_BUILD)
+        })
+    }
+
+    fn load(dir: &Path, manifest: IndexManifest) -> Result<Self, String> {
+        let text = |error: tantivy::TantivyError| error.to_string();
+        let index = tantivy::Index::open_in_dir(dir).map_err(text)?;
+        let (schema, fields) = layout::schema();
+        if index.schema() != schema {
+            return Err("other fields than expected".to_owned());
+        }
+        let broken = index.validate_checksum().map_err(text)?;
+        if let Some(file) = broken.iter().min() {
+            return Err(format!("{} is damaged", file.display()));
+        }
+        let reader = index
+            .reader_builder()
+            .reload_policy(ReloadPolicy::Manual)
+            .doc_store_cache_num_blocks(STORE_BLOCKS_MAX)
+            .try_into()
+            .map_err(text)?;
+        let searcher = reader.searcher();
+        let [segment] = searcher.segment_readers() else {
+            return Err(format!("{} segments instead of one", searcher.segment_readers().len()));
+        };
+        let columns = read_columns(segment, &manifest)?;
+        Ok(Bm25Index {
+            digest: manifest.digest(),
+            manifest,
+            fields,
+            analyser: Analyser::new(),
+            columns,
+            spare_scores: Mutex::default(),
+            searcher,
+        })
+    }
+
+    /// What it was built from.
+    pub fn manifest(&self) -> &IndexManifest {
+        &self.manifest
+    }
+
+    /// Distinct terms in the order of the query, each with its number of occurrences.
+    fn query_terms(&self, query: &str) -> Vec<(String, u32)> {
+        let mut terms: Vec<(String, u32)> = Vec::new();
+        let mut place: HashMap<String, usize> = HashMap::new();
+        for token in self.analyser.clone().terms(query) {
+            if let Some(&at) = place.get(&token.text) {
+                terms[at].1 += 1;
+            } else if terms.len() < QUERY_TERMS_MAX {
+                place.insert(token.text.clone(), terms.len());
+                terms.push((token.text, 1));
+            }
+        }
+        terms
+    }
+
+    /// The best `k` documents, best first.
+    fn best(&self, query: &str, k: usize) -> std::io::Result<Vec<Scored>> {
+        let terms = self.query_terms(query);
+        if terms.is_empty() {
+            return Ok(Vec::new());
+        }
+        let inverted = self.searcher.segment_reader(0).inverted_index(self.fields.terms).map_err(std::io::Error::other)?;
+        let spare = self.spare_scores.lock().ok().and_then(|mut spare| spare.pop());
+        let mut scores = spare.unwrap_or_else(|| vec![0.0; self.columns.len()]);
+        let mut touched = Vec::new();
+        // A vector that met an error is dropped, not given back: it is not all zeros.
+        for (term, occurrences) in &terms {
+            self.add_term(&inverted, term, f64::from(*occurrences), &mut scores, &mut touched)?;
+        }
+        let mut found = Vec::with_capacity(touched.len());
+        for document in touched {
+            let score = std::mem::take(&mut scores[document as usize]);
+            let column = &self.columns[document as usize];
+            if !column.is_repeat {
+                found.push(Scored { score, rank_of_id: column.rank_of_id, document });
+            }
+        }
+        if let Ok(mut spare) = self.spare_scores.lock() {
+            spare.push(scores);
+        }
+        if found.len() > k {
+            found.select_nth_unstable_by(k - 1, Scored::order);
+            found.truncate(k);
+        }
+        found.sort_unstable_by(Scored::order);
+        Ok(found)
+    }
+
+    /// Adds one term's share to the scores of all documents that hold it.
+    fn add_term(
+        &self,
+        inverted: &InvertedIndexReader,
+        term: &str,
+        occurrences: f64,
+        scores: &mut [f64],
+        touched: &mut Vec<DocId>,
+    ) -> std::io::Result<()> {
+        let term = Term::from_field_text(self.fields.terms, term);
+        let Some(mut postings) = inverted.read_block_postings(&term, IndexRecordOption::WithFreqs)? else {
+            return Ok(());
+        };
+        let weight = occurrences * inverse_frequency(self.columns.len(), &postings);
+        while postings.block_len() > 0 {
+            for (&document, &count) in postings.docs().iter().zip(postings.freqs()) {
+                let score = &mut scores[document as usize];
+                if *score == 0.0 {
+                    touched.push(document);
+                }
+                let count = f64::from(count);
+                *score += weight * count / (count + self.columns[document as usize].norm);
+            }
+            postings.advance();
+        }
+        Ok(())
+    }
+
+    fn hit(&self, found: Scored) -> tantivy::Result<Hit> {
+        let document: TantivyDocument = self.searcher.doc(tantivy::DocAddress::new(0, found.document))?;
+        let text = |field| document.get_first(field).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+        let Fields { id, title, text: body, .. } = self.fields;
+        Ok(Hit { passage_id: text(id), title: text(title), text: text(body), score: found.score })
+    }
+}
+
+/// Lucene's: never negative, and above 0 for a term that stands everywhere.
+fn inverse_frequency(documents: usize, postings: &BlockSegmentPostings) -> f64 {
+    let (documents, holders) = (documents as f64, f64::from(postings.doc_freq()));
+    (1.0 + (documents - holders + 0.5) / (holders + 0.5)).ln()
+}
+
+fn read_columns(segment: &SegmentReader, manifest: &IndexManifest) -> Result<Vec<Column>, String> {
+    let passages = u64::from(segment.num_docs());
+    if passages != manifest.passages || segment.max_doc() != segment.num_docs() {
+        return Err(format!("{passages} passages instead of {}", manifest.passages));
+    }
+    let text = |error: tantivy::TantivyError| error.to_string();
+    let fast = segment.fast_fields();
+    let lengths = fast.u64(layout::LENGTH).map_err(text)?;
+    let ranks = fast.u64(layout::RANK_OF_ID).map_err(text)?;
+    let repeats = fast.bool(layout::IS_REPEAT).map_err(text)?;
+    let mut terms_total = 0;
+    let mut columns = Vec::with_capacity(segment.num_docs() as usize);
+    for document in 0..segment.num_docs() {
+        let missing = || format!("passage {document} has no length or place");
+        let length = lengths.first(document).ok_or_else(missing)?;
+        terms_total += length;
+        columns.push(Column {
+            norm: manifest.k1 * (1.0 - manifest.b + manifest.b * length as f64 / manifest.average_length),
+            rank_of_id: ranks.first(document).and_then(|rank| u32::try_from(rank).ok()).ok_or_else(missing)?,
+            is_repeat: repeats.first(document).ok_or_else(missing)?,
+        });
+    }
+    let average_length = terms_total as f64 / passages as f64;
+    if average_length != manifest.average_length {
+        return Err(format!("a mean length of {average_length} instead of {}", manifest.average_length));
+    }
+    Ok(columns)
+}
+
+impl Index for Bm25Index {
+    fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    fn passages(&self) -> u64 {
+        self.manifest.passages
+    }
+
+    /// Hits by score, then passage id in the order of its bytes ("10" before "9").
+    ///
+    /// The query is plain words: no operators. A repeated word counts as often as it stands there; distinct terms
+    /// after the [`QUERY_TERMS_MAX`]th are not looked at. `k` below 1 counts as 1, above [`HITS_MAX`] as that. Of
+    /// passages with equal title and text only the first of the corpus is found. Only passages that share a term
+    /// with the query are hits, so there may be fewer than `k`.
+    fn search(&self, query: &str, k: u32) -> Result<Vec<Hit>, ServiceFault> {
+        let fault = |message: String| ServiceFault {
+            kind: FaultKind::Internal,
+            message: format!("the index cannot be read: {message}"),
+            hint: Some(HINT_BUILD.to_owned()),
+        };
+        let k = k.clamp(1, HITS_MAX) as usize;
+        let found = self.best(query, k).map_err(|error| fault(error.to_string()))?;
+        found.into_iter().map(|one| self.hit(one)).collect::<Result<_, _>>().map_err(|error| fault(error.to_string()))
+    }
+}

@@ -1,0 +1,172 @@
+//! What every role's store holds: the virtual WASI, the meters, the log.
+
+use crate::ring::{LogRing, StreamRing};
+use crate::virtual_wasi;
+use fapo_core::fault::FaultKind;
+use fapo_core::limits::Limits;
+use fapo_core::ports::ResourceUse;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView};
+
+/// Handles a guest may hold open at one time.
+const RESOURCES_MAX: usize = 1_000;
+
+/// A limit that was passed, as the error that ends the store.
+#[derive(Debug, thiserror::Error)]
+#[error("limit {limit} passed: {message}")]
+pub(crate) struct LimitPassed {
+    /// Name in the table of limits.
+    pub(crate) limit: &'static str,
+    /// What the guest did.
+    pub(crate) message: String,
+    /// How the case is told about it.
+    pub(crate) kind: FaultKind,
+}
+
+/// State common to the roles.
+pub(crate) struct Base {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    /// Limits in force.
+    pub(crate) limits: Limits,
+    /// What the guest wrote to stderr.
+    pub(crate) stderr: StreamRing,
+    /// Log lines.
+    pub(crate) log: LogRing,
+    /// Name of the limit that refused the guest memory or table elements.
+    pub(crate) growth_refused: Option<&'static str>,
+    /// Epoch ticks of guest time in the current call.
+    pub(crate) ticks: u64,
+    memory_bytes: u64,
+    memory_bytes_peak: u64,
+    host_calls: u64,
+    /// Calls answered `denied`.
+    pub(crate) denials: Vec<String>,
+}
+
+impl Base {
+    /// A fresh state; `seed` decides the guest's randomness.
+    pub(crate) fn new(seed: &str, limits: Limits) -> Self {
+        let (stdout, stderr) = (StreamRing::default(), StreamRing::default());
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
+        Base {
+            wasi: virtual_wasi::context(seed, &stdout, &stderr),
+            table,
+            limits,
+            stderr,
+            log: LogRing::default(),
+            growth_refused: None,
+            ticks: 0,
+            memory_bytes: 0,
+            memory_bytes_peak: 0,
+            host_calls: 0,
+            denials: Vec::new(),
+        }
+    }
+
+    pub(crate) fn wasi_view(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+
+    /// Counts `n` calls into the host.
+    pub(crate) fn count_calls(&mut self, n: usize) -> wasmtime::Result<()> {
+        self.host_calls += n as u64;
+        if self.host_calls > self.limits.host_calls {
+            return Err(wasmtime::Error::new(LimitPassed {
+                limit: "host_calls",
+                message: format!("more than {} host calls in one case", self.limits.host_calls),
+                kind: FaultKind::LimitExceeded,
+            }));
+        }
+        Ok(())
+    }
+
+    /// Notes a call that the role may not make.
+    pub(crate) fn deny(&mut self, what: &str) {
+        if self.denials.len() < 16 {
+            self.denials.push(what.to_string());
+        }
+    }
+
+    /// What was used so far; `fuel` is what the store has left.
+    pub(crate) fn used(&mut self, fuel_left: u64) -> ResourceUse {
+        let (log, log_lines_lost) = self.log.take();
+        ResourceUse {
+            fuel: self.limits.fuel_units.saturating_sub(fuel_left),
+            memory_bytes_peak: self.memory_bytes_peak,
+            host_calls: self.host_calls,
+            denials: std::mem::take(&mut self.denials),
+            log,
+            log_lines_lost,
+        }
+    }
+
+    /// A line of the guest's log.
+    pub(crate) fn write_log(&mut self, level: &str, message: &str) {
+        let bytes_max = self.limits.log_bytes as usize;
+        let cut = message.floor_char_boundary(message.len().min(4 << 10));
+        self.log.push(format!("{level}: {}", &message[..cut]), bytes_max);
+    }
+}
+
+impl wasmtime::ResourceLimiter for Base {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory_bytes + (desired - current) as u64;
+        if total > self.limits.memory_bytes {
+            self.growth_refused = Some("memory_bytes");
+            return Ok(false);
+        }
+        self.memory_bytes = total;
+        self.memory_bytes_peak = self.memory_bytes_peak.max(total);
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if desired as u64 > self.limits.table_elements {
+            self.growth_refused = Some("table_elements");
+            return Ok(false);
+        }
+        Ok(true)
+    }
+}
+
+/// A role's state: a [`Base`] and what only that role has.
+pub(crate) trait HasBase: Send + 'static {
+    /// The common part.
+    fn base(&mut self) -> &mut Base;
+}
+
+/// Gives a role's state its WASI view and its `log`.
+macro_rules! with_base {
+    ($state:ty) => {
+        impl crate::base::HasBase for $state {
+            fn base(&mut self) -> &mut crate::base::Base {
+                &mut self.base
+            }
+        }
+
+        impl wasmtime_wasi::WasiView for $state {
+            fn ctx(&mut self) -> wasmtime_wasi::WasiCtxView<'_> {
+                self.base.wasi_view()
+            }
+        }
+
+        impl crate::bindings::fapo::tenant::log::Host for $state {
+            async fn write(
+                &mut self,
+                level: crate::bindings::fapo::tenant::log::Level,
+                message: String,
+            ) -> wasmtime::Result<()> {
+                self.base.count_calls(1)?;
+                self.base.write_log(crate::convert::level(level), &message);
+                Ok(())
+            }
+        }
+
+        impl crate::bindings::fapo::tenant::types::Host for $state {}
+        impl crate::bindings::fapo::tenant::graph::Host for $state {}
+        impl crate::bindings::fapo::tenant::node_types::Host for $state {}
+    };
+}
+pub(crate) use with_base;

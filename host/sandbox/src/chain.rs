@@ -1,0 +1,494 @@
+//! The chain role: a store that reaches the case's services, one case per store.
+
+use crate::base::{Base, LimitPassed, with_base};
+use crate::bindings::exports::fapo::tenant::chain::{Guest, GuestIndices};
+use crate::bindings::fapo::tenant::{judge_model, log, nodes, provider, retrieval, types};
+use crate::convert;
+use crate::engine::Inner;
+use crate::load::ComponentInfo;
+use crate::stop::{self, ServiceEnd};
+use crate::virtual_wasi;
+use fapo_core::fault::{Fault, FaultKind, Phase};
+use fapo_core::limits::Limits;
+use fapo_core::names::is_name;
+use fapo_core::ports::{
+    BoxFuture, CaseServices, Chain, ChainOutcome, ContentFault, Definition, FinishReason, GenerateRequest, Problem,
+    SearchRequest, TimedStep,
+};
+use fapo_graph::{CaseInput, Catalogue, Step, StepId, StepOrigin};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wasmtime::Store;
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+
+/// State of a chain's store.
+pub(crate) struct ChainState {
+    base: Base,
+    services: Option<Arc<dyn CaseServices>>,
+    /// Nodes of the graph; host calls must name one.
+    nodes: BTreeSet<String>,
+    /// Steps returned so far; a host call may not name one of them.
+    returned: BTreeSet<StepId>,
+    /// Host calls are answered only while `next` runs.
+    running: bool,
+}
+
+with_base!(ChainState);
+
+impl ChainState {
+    /// Counts `n` calls and gives the services, where the calls are allowed now.
+    fn call(&mut self, ids: &[StepId], bytes: usize) -> wasmtime::Result<Arc<dyn CaseServices>> {
+        self.base.count_calls(ids.len())?;
+        let refuse = |message: String| {
+            Err(wasmtime::Error::new(LimitPassed { limit: "steps", message, kind: FaultKind::InvalidResult }))
+        };
+        if bytes as u64 > self.base.limits.call_bytes {
+            return Err(wasmtime::Error::new(LimitPassed {
+                limit: "call_bytes",
+                message: format!("one call of {bytes} bytes; the limit is {}", self.base.limits.call_bytes),
+                kind: FaultKind::LimitExceeded,
+            }));
+        }
+        for id in ids {
+            if !self.nodes.contains(&id.node) {
+                return refuse(format!("a host call names node {:?}, which the graph does not have", cut(&id.node)));
+            }
+            if self.returned.contains(id) {
+                return refuse(format!("a host call names step {}#{}, which has ended", id.node, id.visit));
+            }
+        }
+        match &self.services {
+            Some(services) if self.running => Ok(Arc::clone(services)),
+            _ => refuse("a host call outside `next`: no step is running".to_string()),
+        }
+    }
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(text.len().min(64))]
+}
+
+impl provider::Host for ChainState {
+    async fn generate(
+        &mut self,
+        request: provider::GenerateRequest,
+    ) -> wasmtime::Result<Result<provider::Generation, provider::ProviderError>> {
+        let mut replies = self.generate_batch(vec![request]).await?;
+        replies.pop().ok_or_else(|| wasmtime::Error::msg("one request has one reply"))
+    }
+
+    async fn generate_batch(
+        &mut self,
+        requests: Vec<provider::GenerateRequest>,
+    ) -> wasmtime::Result<Vec<Result<provider::Generation, provider::ProviderError>>> {
+        let requests: Vec<GenerateRequest> = requests
+            .into_iter()
+            .map(|r| GenerateRequest {
+                id: convert::step_id_from(r.id),
+                model: r.model,
+                messages: r.messages.into_iter().map(convert::message_from).collect(),
+                output_tokens_max: r.output_tokens_max,
+                stop: r.stop,
+            })
+            .collect();
+        let ids: Vec<StepId> = requests.iter().map(|r| r.id.clone()).collect();
+        let bytes = requests.iter().flat_map(|r| &r.messages).map(|m| m.content.len()).sum();
+        let services = self.call(&ids, bytes)?;
+        let replies = services.generate(requests).await.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
+        for fault in replies.iter().filter_map(|r| r.as_ref().err()) {
+            if let ContentFault::Denied(name) = fault {
+                self.base.deny(&format!("provider {}", cut(name)));
+            }
+        }
+        Ok(replies.into_iter().map(|r| r.map(generation).map_err(provider_error)).collect())
+    }
+}
+
+fn generation((text, finish): (String, FinishReason)) -> provider::Generation {
+    let finish = match finish {
+        FinishReason::Stop => provider::FinishReason::Stop,
+        FinishReason::Length => provider::FinishReason::Length,
+        FinishReason::Filtered => provider::FinishReason::Filtered,
+        FinishReason::Other => provider::FinishReason::Other,
+    };
+    provider::Generation { text, finish }
+}
+
+fn provider_error(fault: ContentFault) -> provider::ProviderError {
+    match fault {
+        ContentFault::Denied(name) => provider::ProviderError::Denied(cut(&name).to_string()),
+        ContentFault::InvalidRequest(why) => provider::ProviderError::InvalidRequest(why),
+        ContentFault::ContextTooLong => provider::ProviderError::ContextTooLong,
+        ContentFault::Refused(why) => provider::ProviderError::Refused(why),
+    }
+}
+
+impl retrieval::Host for ChainState {
+    async fn search(
+        &mut self,
+        request: retrieval::SearchRequest,
+    ) -> wasmtime::Result<Result<Vec<retrieval::Hit>, retrieval::RetrievalError>> {
+        let mut results = self.search_batch(vec![request]).await?;
+        results.pop().ok_or_else(|| wasmtime::Error::msg("one request has one result"))
+    }
+
+    async fn search_batch(
+        &mut self,
+        requests: Vec<retrieval::SearchRequest>,
+    ) -> wasmtime::Result<Vec<Result<Vec<retrieval::Hit>, retrieval::RetrievalError>>> {
+        let requests: Vec<SearchRequest> = requests
+            .into_iter()
+            .map(|r| SearchRequest { id: convert::step_id_from(r.id), index: r.index, query: r.query, k: r.k })
+            .collect();
+        let ids: Vec<StepId> = requests.iter().map(|r| r.id.clone()).collect();
+        let bytes = requests.iter().map(|r| r.query.len()).sum();
+        let services = self.call(&ids, bytes)?;
+        let results = services.search(requests).await.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
+        let mut answers = Vec::with_capacity(results.len());
+        for result in results {
+            answers.push(match result {
+                Ok(hits) => Ok(hits
+                    .into_iter()
+                    .map(|h| retrieval::Hit { passage_id: h.passage_id, title: h.title, text: h.text, score: h.score })
+                    .collect()),
+                Err(ContentFault::Denied(name)) => {
+                    self.base.deny(&format!("retrieval {}", cut(&name)));
+                    Err(retrieval::RetrievalError::Denied(cut(&name).to_string()))
+                }
+                Err(other) => Err(retrieval::RetrievalError::InvalidRequest(other.to_string())),
+            });
+        }
+        Ok(answers)
+    }
+}
+
+/// No node component can be granted in this version, so every call is denied by name.
+impl nodes::Host for ChainState {
+    async fn call(
+        &mut self,
+        request: nodes::NodeRequest,
+    ) -> wasmtime::Result<Result<nodes::NodeOutput, nodes::NodeError>> {
+        self.base.count_calls(1)?;
+        self.base.deny(&format!("nodes {}", cut(&request.component)));
+        Ok(Err(nodes::NodeError::Denied(cut(&request.component).to_string())))
+    }
+
+    async fn call_batch(
+        &mut self,
+        requests: Vec<nodes::NodeRequest>,
+    ) -> wasmtime::Result<Vec<Result<nodes::NodeOutput, nodes::NodeError>>> {
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            answers.push(nodes::Host::call(self, request).await?);
+        }
+        Ok(answers)
+    }
+}
+
+/// A chain is no judge: a one-file tenant's chain gets a refusal.
+impl judge_model::Host for ChainState {
+    async fn ask(
+        &mut self,
+        request: judge_model::VerdictRequest,
+    ) -> wasmtime::Result<Result<String, judge_model::JudgeError>> {
+        self.base.count_calls(1)?;
+        self.base.deny(&format!("judge-model {}", cut(&request.model)));
+        Ok(Err(judge_model::JudgeError::Denied(cut(&request.model).to_string())))
+    }
+
+    async fn ask_batch(
+        &mut self,
+        requests: Vec<judge_model::VerdictRequest>,
+    ) -> wasmtime::Result<Vec<Result<String, judge_model::JudgeError>>> {
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            answers.push(judge_model::Host::ask(self, request).await?);
+        }
+        Ok(answers)
+    }
+}
+
+/// A compiled chain, linked once, instantiated per case.
+#[derive(Clone)]
+pub struct ChainComponent {
+    inner: Arc<Inner>,
+    pre: InstancePre<ChainState>,
+    indices: Arc<GuestIndices>,
+    info: Arc<ComponentInfo>,
+    limits: Limits,
+}
+
+impl ChainComponent {
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        component: &Component,
+        info: ComponentInfo,
+        limits: Limits,
+    ) -> wasmtime::Result<Self> {
+        let mut linker: Linker<ChainState> = Linker::new(&inner.engine);
+        virtual_wasi::add_to_linker(&mut linker)?;
+        provider::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
+        retrieval::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
+        nodes::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
+        judge_model::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
+        log::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
+        types::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
+        crate::bindings::fapo::tenant::graph::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
+        crate::bindings::fapo::tenant::node_types::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
+        let pre = linker.instantiate_pre(component)?;
+        let indices = GuestIndices::new(&pre)?;
+        Ok(ChainComponent { inner, pre, indices: Arc::new(indices), info: Arc::new(info), limits })
+    }
+
+    /// What the component says of itself.
+    pub fn info(&self) -> &ComponentInfo {
+        &self.info
+    }
+
+    async fn open(
+        &self,
+        seed: &str,
+        services: Option<Arc<dyn CaseServices>>,
+        nodes: BTreeSet<String>,
+    ) -> Result<(Store<ChainState>, Guest), Fault> {
+        let state = ChainState {
+            base: Base::new(seed, self.limits),
+            services,
+            nodes,
+            returned: BTreeSet::new(),
+            running: false,
+        };
+        let mut store =
+            self.inner.store(state).map_err(|e| Fault::new(Phase::Host, FaultKind::Internal, format!("{e:#}")))?;
+        let opened = async {
+            let instance = self.pre.instantiate_async(&mut store).await?;
+            self.indices.load(&mut store, &instance)
+        };
+        match opened.await {
+            Ok(guest) => Ok((store, guest)),
+            Err(e) => Err(stop::fault(Phase::Chain, &e, &store.data().base)),
+        }
+    }
+
+    async fn run_case(
+        &self,
+        definition: &Definition,
+        input: &CaseInput,
+        services: Arc<dyn CaseServices>,
+    ) -> ChainOutcome {
+        let mut outcome = ChainOutcome::default();
+        let slot = match self.inner.slot().await {
+            Ok(slot) => slot,
+            Err(e) => {
+                outcome.fault = Some(Fault::new(Phase::Host, FaultKind::Internal, e.to_string()));
+                return outcome;
+            }
+        };
+        let nodes = definition.graph.nodes.iter().map(|n| n.name.clone()).collect();
+        let (mut store, guest) = match self.open(&input.case_id, Some(services), nodes).await {
+            Ok(open) => open,
+            Err(fault) => {
+                outcome.fault = Some(fault);
+                return outcome;
+            }
+        };
+        let ended = self.drive(&mut store, &guest, definition, input, &mut outcome.steps).await;
+        let fuel_left = store.get_fuel().unwrap_or_default();
+        outcome.fault = match ended {
+            Ok(()) => None,
+            Err(End::Fault(fault)) => Some(fault),
+            Err(End::Store(e)) => Some(stop::fault(Phase::Chain, &e, &store.data().base)),
+        };
+        outcome.used = store.data_mut().base.used(fuel_left);
+        // The store goes before its slot: a slot is free only when its memory is.
+        drop(store);
+        drop(slot);
+        outcome
+    }
+
+    async fn drive(
+        &self,
+        store: &mut Store<ChainState>,
+        guest: &Guest,
+        definition: &Definition,
+        input: &CaseInput,
+        steps: &mut Vec<TimedStep>,
+    ) -> Result<(), End> {
+        store.data_mut().base.ticks = 0;
+        let started =
+            guest.call_start(&mut *store, &convert::definition(definition), &convert::case_input(input), &[]).await?;
+        let run = started.map_err(|problems| {
+            let said: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.subject, p.message)).collect();
+            End::Fault(Fault::new(Phase::Chain, FaultKind::Returned, format!("start refused: {}", said.join("; "))))
+        })?;
+        let mut budget = OutputBudget { bytes: 0, steps: 0 };
+        loop {
+            let began = Instant::now();
+            let state = store.data_mut();
+            state.base.ticks = 0;
+            state.running = true;
+            let called = guest.run().call_next(&mut *store, run).await;
+            store.data_mut().running = false;
+            let superstep = match called? {
+                Ok(Some(superstep)) => superstep,
+                Ok(None) => break,
+                Err(fault) => {
+                    let f = Fault::new(Phase::Chain, FaultKind::Returned, fault.message);
+                    return Err(End::Fault(match fault.id {
+                        Some(id) => f.at(&convert::step_id_from(id)),
+                        None => f,
+                    }));
+                }
+            };
+            let seconds = began.elapsed().as_secs_f64();
+            if superstep.is_empty() {
+                return Err(invalid("an empty superstep".into()));
+            }
+            for step in superstep {
+                let step = budget.admit(store.data_mut(), convert::step_from(step), &self.limits)?;
+                steps.push(TimedStep { step, seconds });
+            }
+        }
+        run.resource_drop_async(&mut *store).await?;
+        Ok(())
+    }
+}
+
+/// How a case ends before its time.
+enum End {
+    /// The chain's own fault, or a result that is none.
+    Fault(Fault),
+    /// The store is dead.
+    Store(wasmtime::Error),
+}
+
+impl From<wasmtime::Error> for End {
+    fn from(e: wasmtime::Error) -> Self {
+        End::Store(e)
+    }
+}
+
+fn invalid(message: String) -> End {
+    End::Fault(Fault::new(Phase::Chain, FaultKind::InvalidResult, message))
+}
+
+/// What a case's steps have used of their limits.
+struct OutputBudget {
+    bytes: u64,
+    steps: u64,
+}
+
+impl OutputBudget {
+    /// Takes a step in, its long texts cut and marked, or says why it is none.
+    fn admit(&mut self, state: &mut ChainState, mut step: Step, limits: &Limits) -> Result<Step, End> {
+        self.steps += 1;
+        if self.steps > limits.steps {
+            return Err(limit("steps", format!("more than {} steps in one case", limits.steps)));
+        }
+        if !state.nodes.contains(&step.id.node) {
+            return Err(invalid(format!("a step names node {:?}, which the graph does not have", cut(&step.id.node))));
+        }
+        if !state.returned.insert(step.id.clone()) {
+            return Err(invalid(format!("step {}#{} was returned twice", step.id.node, step.id.visit)));
+        }
+        match (step.origin, step.outputs.is_empty()) {
+            (StepOrigin::Given, _) => return Err(invalid("a step of origin `given` in a scored run".into())),
+            (StepOrigin::Skipped, false) => {
+                return Err(invalid(format!("skipped step {} has outputs", step.id.node)));
+            }
+            (StepOrigin::Executed, true) => {
+                return Err(invalid(format!("executed step {} has no outputs", step.id.node)));
+            }
+            _ => {}
+        }
+        let mut seen = BTreeSet::new();
+        for entry in &mut step.outputs {
+            if !is_name(&entry.name) || !seen.insert(entry.name.clone()) {
+                return Err(invalid(format!("output name {:?} of step {} is no unique name", cut(&entry.name), step.id.node)));
+            }
+            if cut_field(&mut entry.value, limits.field_bytes) {
+                step.diagnostics.push(format!("output {} truncated at {} bytes", entry.name, limits.field_bytes));
+            }
+            self.bytes += entry.value.len() as u64;
+        }
+        if let Some(text) = &mut step.output_text {
+            if cut_field(text, limits.field_bytes) {
+                step.diagnostics.push(format!("output-text truncated at {} bytes", limits.field_bytes));
+            }
+            self.bytes += text.len() as u64;
+        }
+        step.diagnostics.truncate(64);
+        for note in &mut step.diagnostics {
+            cut_field(note, 1_024);
+        }
+        if self.bytes > limits.outputs_bytes {
+            return Err(limit("outputs_bytes", format!("steps of more than {} bytes in one case", limits.outputs_bytes)));
+        }
+        Ok(step)
+    }
+}
+
+fn limit(name: &str, message: String) -> End {
+    End::Fault(Fault::new(Phase::Chain, FaultKind::LimitExceeded, format!("limit {name} passed: {message}")))
+}
+
+fn cut_field(text: &mut String, bytes_max: u64) -> bool {
+    if text.len() as u64 <= bytes_max {
+        return false;
+    }
+    text.truncate(text.floor_char_boundary(bytes_max as usize));
+    true
+}
+
+impl Chain for ChainComponent {
+    fn digest(&self) -> &str {
+        &self.info.digest
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<Catalogue, Fault>> {
+        Box::pin(async {
+            let _slot = self.inner.slot().await.map_err(host_fault)?;
+            let (mut store, guest) = self.open("describe", None, BTreeSet::new()).await?;
+            let said = guest.call_describe(&mut store).await;
+            let catalogue = said.map_err(|e| stop::fault(Phase::Chain, &e, &store.data().base))?;
+            convert::catalogue_from(catalogue).map_err(|why| Fault::new(Phase::Chain, FaultKind::InvalidResult, why))
+        })
+    }
+
+    fn check<'a>(&'a self, definition: &'a Definition) -> BoxFuture<'a, Result<Vec<Problem>, Fault>> {
+        Box::pin(async {
+            let _slot = self.inner.slot().await.map_err(host_fault)?;
+            let (mut store, guest) = self.open("check", None, BTreeSet::new()).await?;
+            let said = guest.call_check(&mut store, &convert::definition(definition)).await;
+            let problems = said.map_err(|e| stop::fault(Phase::Chain, &e, &store.data().base))?;
+            Ok(convert::problems_from(problems))
+        })
+    }
+
+    fn run<'a>(
+        &'a self,
+        definition: &'a Definition,
+        input: &'a CaseInput,
+        services: Arc<dyn CaseServices>,
+    ) -> BoxFuture<'a, ChainOutcome> {
+        Box::pin(async move {
+            let wall = Duration::from_millis(self.limits.case_wall_ms);
+            match tokio::time::timeout(wall, self.run_case(definition, input, services)).await {
+                Ok(outcome) => outcome,
+                Err(_) => ChainOutcome {
+                    fault: Some(Fault::new(
+                        Phase::Host,
+                        FaultKind::TimedOut,
+                        format!("the case ran longer than case_wall_ms = {}", self.limits.case_wall_ms),
+                    )),
+                    ..ChainOutcome::default()
+                },
+            }
+        })
+    }
+}
+
+fn host_fault(e: wasmtime::Error) -> Fault {
+    Fault::new(Phase::Host, FaultKind::Internal, e.to_string())
+}

@@ -1,0 +1,232 @@
+//! The engine every component shares: its configuration, its slots, its clock of epochs.
+
+use crate::base::HasBase;
+use crate::cache::CompiledCache;
+use crate::chain::ChainComponent;
+use crate::load::{self, ComponentInfo, LoadError, Role};
+use crate::scorer::ScorerComponent;
+use crate::stop::CallTooLong;
+use fapo_core::limits::Limits;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::Component;
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, UpdateDeadline, WasmBacktraceDetails,
+};
+
+/// Time between two epoch ticks: how long a guest may run before it yields to others.
+const EPOCH_TICK_MS: u64 = 10;
+/// Stack of one guest.
+const WASM_STACK_BYTES: usize = 512 << 10;
+/// Host stack under an async guest call.
+const ASYNC_STACK_BYTES: usize = 1 << 20;
+/// Address space of one linear memory: the largest `memory_bytes` an operator can set.
+const MEMORY_RESERVATION_BYTES: u64 = 256 << 20;
+/// Canonical-ABI fuel of one host call: bounds what one call can make the host allocate.
+const HOSTCALL_FUEL: usize = 4 << 20;
+
+/// How a sandbox is set up.
+#[derive(Clone, Debug)]
+pub struct SandboxSettings {
+    /// Instances at one time, 1..=4096; more wait for a slot.
+    pub instances_max: u32,
+    /// Folder of compiled code; made where missing.
+    pub compiled_cache: PathBuf,
+}
+
+/// Why a component cannot be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The file is refused before it is compiled.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// It lacks the role that is needed.
+    #[error("exports {}, not {}", .has.join(" and "), .needed.name())]
+    Role {
+        /// What it exports.
+        has: Vec<&'static str>,
+        /// What was needed.
+        needed: Role,
+    },
+    /// The compiler or linker refused it.
+    #[error("cannot be compiled or linked: {0}")]
+    Compile(String),
+    /// The engine or its cache cannot be set up.
+    #[error("the sandbox cannot be set up: {0}")]
+    SetUp(String),
+}
+
+impl SandboxError {
+    /// How to mend it, where we know.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            SandboxError::Load(load) => Some(load.hint()),
+            SandboxError::Role { .. } => Some("name the right component in tenant.toml, or export the role from this one"),
+            SandboxError::Compile(_) => Some("rebuild it with the SDK that belongs to this program (`fapo tenant build`)"),
+            SandboxError::SetUp(_) => None,
+        }
+    }
+}
+
+/// One engine for all components of a process.
+#[derive(Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) engine: Engine,
+    slots: Arc<Semaphore>,
+    cache: CompiledCache,
+    stop: Arc<AtomicBool>,
+    _ticker: Option<mpsc::Sender<()>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Sandbox {
+    /// Sets up the engine and its pool.
+    ///
+    /// # Errors
+    /// The platform cannot give the address space, or the cache folder is not private.
+    pub fn new(settings: &SandboxSettings) -> Result<Self, SandboxError> {
+        let instances = settings.instances_max.clamp(1, 4096);
+        let engine = Engine::new(&config(instances)).map_err(|e| SandboxError::SetUp(format!("{e:#}")))?;
+        let cache = CompiledCache::open(&settings.compiled_cache).map_err(|e| SandboxError::SetUp(e.to_string()))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (alive, ended) = mpsc::channel::<()>();
+        let (ticked, stopped) = (engine.weak(), Arc::clone(&stop));
+        std::thread::Builder::new()
+            .name("fapo-epoch".into())
+            .spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    let waited = ended.recv_timeout(Duration::from_millis(EPOCH_TICK_MS));
+                    if waited == Err(mpsc::RecvTimeoutError::Disconnected) {
+                        return;
+                    }
+                    match ticked.upgrade() {
+                        Some(engine) => engine.increment_epoch(),
+                        None => return,
+                    }
+                }
+            })
+            .map_err(|e| SandboxError::SetUp(e.to_string()))?;
+        let slots = Arc::new(Semaphore::new(instances as usize));
+        Ok(Sandbox { inner: Arc::new(Inner { engine, slots, cache, stop, _ticker: Some(alive) }) })
+    }
+
+    /// Checks and compiles a component for its `chain` role.
+    ///
+    /// # Errors
+    /// See [`SandboxError`].
+    pub async fn chain(&self, bytes: Arc<[u8]>, limits: Limits) -> Result<ChainComponent, SandboxError> {
+        let (info, component) = self.compile(bytes, limits, Role::Chain).await?;
+        ChainComponent::new(Arc::clone(&self.inner), &component, info, limits)
+            .map_err(|e| SandboxError::Compile(format!("{e:#}")))
+    }
+
+    /// Checks and compiles a component for its `scorer` role.
+    ///
+    /// # Errors
+    /// See [`SandboxError`].
+    pub async fn scorer(&self, bytes: Arc<[u8]>, limits: Limits) -> Result<ScorerComponent, SandboxError> {
+        let (info, component) = self.compile(bytes, limits, Role::Scorer).await?;
+        ScorerComponent::new(Arc::clone(&self.inner), &component, info, limits)
+            .map_err(|e| SandboxError::Compile(format!("{e:#}")))
+    }
+
+    async fn compile(
+        &self,
+        bytes: Arc<[u8]>,
+        limits: Limits,
+        needed: Role,
+    ) -> Result<(ComponentInfo, Component), SandboxError> {
+        let info = load::inspect(&bytes, limits.component_bytes)?;
+        if !info.roles.contains(&needed) {
+            return Err(SandboxError::Role { has: info.roles.iter().map(|r| r.name()).collect(), needed });
+        }
+        let (inner, digest) = (Arc::clone(&self.inner), info.digest.clone());
+        let compiled =
+            tokio::task::spawn_blocking(move || inner.cache.component(&inner.engine, &digest, &bytes)).await;
+        match compiled {
+            Ok(Ok(component)) => Ok((info, component)),
+            Ok(Err(e)) => Err(SandboxError::Compile(format!("{e:#}"))),
+            Err(e) => Err(SandboxError::Compile(e.to_string())),
+        }
+    }
+}
+
+impl Inner {
+    /// A slot of the pool; waits where all are taken. Released when dropped.
+    pub(crate) async fn slot(&self) -> Result<OwnedSemaphorePermit, wasmtime::Error> {
+        Arc::clone(&self.slots).acquire_owned().await.map_err(wasmtime::Error::new)
+    }
+
+    /// A fresh store with every limit armed before anything is instantiated.
+    pub(crate) fn store<T: HasBase>(&self, state: T) -> wasmtime::Result<Store<T>> {
+        let mut store = Store::new(&self.engine, state);
+        let (fuel, call_wall_ms) = {
+            let limits = &store.data_mut().base().limits;
+            (limits.fuel_units, limits.call_wall_ms)
+        };
+        store.limiter(|state| state.base());
+        store.set_fuel(fuel)?;
+        store.set_hostcall_fuel(HOSTCALL_FUEL);
+        store.set_epoch_deadline(1);
+        // Ticks pass only while the guest runs: what it waits for in the host is not charged.
+        store.epoch_deadline_callback(move |mut context| {
+            let base = context.data_mut().base();
+            base.ticks += 1;
+            if base.ticks * EPOCH_TICK_MS > call_wall_ms {
+                return Err(wasmtime::Error::new(CallTooLong(call_wall_ms)));
+            }
+            Ok(UpdateDeadline::Yield(1))
+        });
+        Ok(store)
+    }
+}
+
+fn config(instances: u32) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * 4)
+        .total_memories(instances)
+        .total_tables(instances * 4)
+        .total_stacks(instances + 64)
+        .max_core_instances_per_component(64)
+        .max_memories_per_component(1)
+        .max_tables_per_component(16)
+        .max_memory_size(MEMORY_RESERVATION_BYTES as usize)
+        .table_elements(200_000)
+        .linear_memory_keep_resident(0)
+        .table_keep_resident(0);
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .concurrency_support(false)
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .cranelift_nan_canonicalization(true)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(ASYNC_STACK_BYTES)
+        .memory_reservation(MEMORY_RESERVATION_BYTES)
+        .memory_guard_size(64 << 10)
+        .memory_init_cow(true)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_relaxed_simd(false)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_threads(false)
+        .wasm_gc(false)
+        .wasm_function_references(false)
+        .wasm_exceptions(false)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}

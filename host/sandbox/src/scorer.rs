@@ -1,0 +1,289 @@
+//! The scorer role: a store that sees the label and can reach nothing.
+//!
+//! [`ScorerState`] has no field through which a provider, an index or a node could be reached. Where a
+//! component of several roles imports them, they are answered `denied` and counted.
+
+use crate::base::{Base, with_base};
+use crate::bindings::exports::fapo::tenant::scorer::{self, Guest, GuestIndices};
+use crate::bindings::fapo::tenant::{judge_model, log, nodes, provider, retrieval, types};
+use crate::convert;
+use crate::engine::Inner;
+use crate::load::ComponentInfo;
+use crate::stop;
+use crate::virtual_wasi;
+use fapo_core::case::Case;
+use fapo_core::fault::{Fault, FaultKind, Phase};
+use fapo_core::limits::Limits;
+use fapo_core::ports::{BoxFuture, FinishedCase, ResourceUse, ScoreOutcome, Scorer};
+use fapo_core::score::{RawScore, Score};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use wasmtime::Store;
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+
+/// Rows that share a store while a dataset is validated.
+const VALIDATION_ROWS_PER_STORE: usize = 1_000;
+/// Bytes kept of a scorer's feedback and of each of its notes.
+const NOTE_BYTES_MAX: usize = 8 << 10;
+/// Notes kept of a scorer.
+const NOTES_MAX: usize = 32;
+
+/// State of a scorer's store.
+pub(crate) struct ScorerState {
+    base: Base,
+}
+
+with_base!(ScorerState);
+
+impl ScorerState {
+    fn refuse(&mut self, interface: &str, name: &str) -> wasmtime::Result<String> {
+        self.base.count_calls(1)?;
+        let shown: String = name.chars().take(64).collect();
+        self.base.deny(&format!("{interface} {shown}"));
+        Ok(shown)
+    }
+}
+
+impl provider::Host for ScorerState {
+    async fn generate(
+        &mut self,
+        request: provider::GenerateRequest,
+    ) -> wasmtime::Result<Result<provider::Generation, provider::ProviderError>> {
+        Ok(Err(provider::ProviderError::Denied(self.refuse("provider", &request.model)?)))
+    }
+
+    async fn generate_batch(
+        &mut self,
+        requests: Vec<provider::GenerateRequest>,
+    ) -> wasmtime::Result<Vec<Result<provider::Generation, provider::ProviderError>>> {
+        requests
+            .iter()
+            .map(|r| Ok(Err(provider::ProviderError::Denied(self.refuse("provider", &r.model)?))))
+            .collect()
+    }
+}
+
+impl retrieval::Host for ScorerState {
+    async fn search(
+        &mut self,
+        request: retrieval::SearchRequest,
+    ) -> wasmtime::Result<Result<Vec<retrieval::Hit>, retrieval::RetrievalError>> {
+        Ok(Err(retrieval::RetrievalError::Denied(self.refuse("retrieval", &request.index)?)))
+    }
+
+    async fn search_batch(
+        &mut self,
+        requests: Vec<retrieval::SearchRequest>,
+    ) -> wasmtime::Result<Vec<Result<Vec<retrieval::Hit>, retrieval::RetrievalError>>> {
+        requests
+            .iter()
+            .map(|r| Ok(Err(retrieval::RetrievalError::Denied(self.refuse("retrieval", &r.index)?))))
+            .collect()
+    }
+}
+
+impl nodes::Host for ScorerState {
+    async fn call(
+        &mut self,
+        request: nodes::NodeRequest,
+    ) -> wasmtime::Result<Result<nodes::NodeOutput, nodes::NodeError>> {
+        Ok(Err(nodes::NodeError::Denied(self.refuse("nodes", &request.component)?)))
+    }
+
+    async fn call_batch(
+        &mut self,
+        requests: Vec<nodes::NodeRequest>,
+    ) -> wasmtime::Result<Vec<Result<nodes::NodeOutput, nodes::NodeError>>> {
+        requests.iter().map(|r| Ok(Err(nodes::NodeError::Denied(self.refuse("nodes", &r.component)?)))).collect()
+    }
+}
+
+/// No judge can be granted in this version.
+impl judge_model::Host for ScorerState {
+    async fn ask(
+        &mut self,
+        request: judge_model::VerdictRequest,
+    ) -> wasmtime::Result<Result<String, judge_model::JudgeError>> {
+        Ok(Err(judge_model::JudgeError::Denied(self.refuse("judge-model", &request.model)?)))
+    }
+
+    async fn ask_batch(
+        &mut self,
+        requests: Vec<judge_model::VerdictRequest>,
+    ) -> wasmtime::Result<Vec<Result<String, judge_model::JudgeError>>> {
+        requests
+            .iter()
+            .map(|r| Ok(Err(judge_model::JudgeError::Denied(self.refuse("judge-model", &r.model)?))))
+            .collect()
+    }
+}
+
+/// A compiled scorer, linked once, instantiated per case.
+#[derive(Clone)]
+pub struct ScorerComponent {
+    inner: Arc<Inner>,
+    pre: InstancePre<ScorerState>,
+    indices: Arc<GuestIndices>,
+    info: Arc<ComponentInfo>,
+    limits: Limits,
+}
+
+impl ScorerComponent {
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        component: &Component,
+        info: ComponentInfo,
+        limits: Limits,
+    ) -> wasmtime::Result<Self> {
+        let mut linker: Linker<ScorerState> = Linker::new(&inner.engine);
+        virtual_wasi::add_to_linker(&mut linker)?;
+        provider::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
+        retrieval::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
+        nodes::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
+        judge_model::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
+        log::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
+        types::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
+        crate::bindings::fapo::tenant::graph::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
+        crate::bindings::fapo::tenant::node_types::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
+        let pre = linker.instantiate_pre(component)?;
+        let indices = GuestIndices::new(&pre)?;
+        Ok(ScorerComponent { inner, pre, indices: Arc::new(indices), info: Arc::new(info), limits })
+    }
+
+    /// What the component says of itself.
+    pub fn info(&self) -> &ComponentInfo {
+        &self.info
+    }
+
+    async fn open(&self, seed: &str) -> Result<(Store<ScorerState>, Guest), Fault> {
+        let state = ScorerState { base: Base::new(seed, self.limits) };
+        let mut store =
+            self.inner.store(state).map_err(|e| Fault::new(Phase::Host, FaultKind::Internal, format!("{e:#}")))?;
+        let opened = async {
+            let instance = self.pre.instantiate_async(&mut store).await?;
+            self.indices.load(&mut store, &instance)
+        };
+        match opened.await {
+            Ok(guest) => Ok((store, guest)),
+            Err(e) => Err(stop::fault(Phase::Scorer, &e, &store.data().base)),
+        }
+    }
+
+    async fn validate_rows(&self, cases: &[Case], profile: &str) -> Result<Vec<(usize, String)>, Fault> {
+        let mut refused = Vec::new();
+        for (chunk_at, chunk) in cases.chunks(VALIDATION_ROWS_PER_STORE).enumerate() {
+            let _slot = self.inner.slot().await.map_err(host_fault)?;
+            let (mut store, guest) = self.open("validate").await?;
+            for (at, case) in chunk.iter().enumerate() {
+                store.data_mut().base.ticks = 0;
+                let _ = store.set_fuel(self.limits.fuel_units);
+                match guest.call_validate_case(&mut store, &labelled(case), profile).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(why)) => refused.push((chunk_at * VALIDATION_ROWS_PER_STORE + at, short(why))),
+                    Err(e) => {
+                        let fault = stop::fault(Phase::Scorer, &e, &store.data().base);
+                        return Err(Fault { message: format!("case {:?}: {}", case.case_id, fault.message), ..fault });
+                    }
+                }
+            }
+        }
+        Ok(refused)
+    }
+
+    async fn score_case(&self, finished: &FinishedCase, profile: &str) -> ScoreOutcome {
+        let failed = |fault| ScoreOutcome { result: Err(fault), used: ResourceUse::default() };
+        let slot = match self.inner.slot().await {
+            Ok(slot) => slot,
+            Err(e) => return failed(host_fault(e)),
+        };
+        let (mut store, guest) = match self.open(&finished.case.case_id).await {
+            Ok(open) => open,
+            Err(fault) => return failed(fault),
+        };
+        let said = guest.call_score_case(&mut store, &finished_case(finished), profile).await;
+        let result = match said {
+            Ok(Ok(score)) => checked(score),
+            Ok(Err(fault)) => Err(Fault::new(Phase::Scorer, FaultKind::Returned, short(fault.message))),
+            Err(e) => Err(stop::fault(Phase::Scorer, &e, &store.data().base)),
+        };
+        let fuel_left = store.get_fuel().unwrap_or_default();
+        let used = store.data_mut().base.used(fuel_left);
+        drop(store);
+        drop(slot);
+        ScoreOutcome { result, used }
+    }
+}
+
+fn checked(score: scorer::Score) -> Result<Score, Fault> {
+    let raw = RawScore {
+        composite: score.composite,
+        breakdown: score.breakdown.into_iter().map(|m| (m.name, m.value)).collect(),
+        feedback: short(score.feedback),
+        diagnostics: score.diagnostics.into_iter().take(NOTES_MAX).map(short).collect(),
+    };
+    Score::checked(raw).map_err(|e| Fault::new(Phase::Scorer, FaultKind::InvalidResult, e.to_string()))
+}
+
+fn short(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(text.len().min(NOTE_BYTES_MAX)));
+    text
+}
+
+fn labelled(case: &Case) -> scorer::LabelledCase {
+    scorer::LabelledCase {
+        input: convert::case_input(&case.input()),
+        expected: Value::Object(case.expected.clone()).to_string(),
+        metadata: Value::Object(case.metadata.clone()).to_string(),
+    }
+}
+
+fn finished_case(finished: &FinishedCase) -> scorer::FinishedCase {
+    scorer::FinishedCase {
+        labelled: labelled(&finished.case),
+        steps: finished.steps.iter().map(convert::step).collect(),
+        searches: finished
+            .searches
+            .iter()
+            .map(|s| scorer::ObservedSearch {
+                id: convert::step_id(&s.id),
+                index: s.index.clone(),
+                query: s.query.clone(),
+                hits: s.hits.clone(),
+            })
+            .collect(),
+        output_text: finished.output_text.clone(),
+    }
+}
+
+impl Scorer for ScorerComponent {
+    fn digest(&self) -> &str {
+        &self.info.digest
+    }
+
+    fn validate<'a>(
+        &'a self,
+        cases: &'a [Case],
+        profile: &'a Value,
+    ) -> BoxFuture<'a, Result<Vec<(usize, String)>, Fault>> {
+        Box::pin(async move { self.validate_rows(cases, &profile.to_string()).await })
+    }
+
+    fn score<'a>(&'a self, finished: &'a FinishedCase, profile: &'a Value) -> BoxFuture<'a, ScoreOutcome> {
+        Box::pin(async move {
+            let wall = Duration::from_millis(self.limits.case_wall_ms);
+            let profile = profile.to_string();
+            match tokio::time::timeout(wall, self.score_case(finished, &profile)).await {
+                Ok(outcome) => outcome,
+                Err(_) => ScoreOutcome {
+                    result: Err(Fault::new(Phase::Scorer, FaultKind::TimedOut, "the scorer ran longer than case_wall_ms")),
+                    used: ResourceUse::default(),
+                },
+            }
+        })
+    }
+}
+
+fn host_fault(e: wasmtime::Error) -> Fault {
+    Fault::new(Phase::Host, FaultKind::Internal, e.to_string())
+}

@@ -1,0 +1,1 @@
+//! Test support: guest builder, temporary tenants, faulty writers

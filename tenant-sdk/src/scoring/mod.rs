@@ -1,0 +1,13 @@
+//! Comparing a prediction with a gold answer, as the reference scorers do.
+//!
+//! Where the reference implementations differ, a tenant says which one it means: see [`Metric`].
+
+mod answer;
+mod label;
+mod number;
+mod text;
+
+pub use answer::{Metric, exact_match, f1_points, normalise, token_f1};
+pub use label::{bare_label, contains, label_of};
+pub use number::{numbers, numbers_equal, whole_number};
+pub use text::{is_python_space, is_word};

@@ -1,0 +1,11 @@
+//! The component side: exports that call the author's types, imports behind [`crate::Host`].
+
+mod chain;
+mod convert;
+mod host;
+mod node;
+mod scorer;
+
+pub use chain::{ChainExport, RunExport};
+pub use node::NodeExport;
+pub use scorer::{ScorerExport, ask_judge};
