@@ -1,6 +1,6 @@
 //! The host's side of the contract, expanded once, over the world that holds every interface.
 
-#![expect(missing_docs, unreachable_pub, unused_qualifications, clippy::all, reason = "generated code")]
+#![allow(clippy::all, missing_docs, unused_qualifications, reason = "generated code")]
 
 wasmtime::component::bindgen!({
     path: "../../wit",

@@ -170,7 +170,7 @@ impl ScorerComponent {
         }
     }
 
-    async fn validate_rows(&self, cases: &[Case], profile: &str) -> Result<Vec<(usize, String)>, Fault> {
+    async fn validate_rows(&self, cases: &[Case], profile: &String) -> Result<Vec<(usize, String)>, Fault> {
         let mut refused = Vec::new();
         for (chunk_at, chunk) in cases.chunks(VALIDATION_ROWS_PER_STORE).enumerate() {
             let _slot = self.inner.slot().await.map_err(host_fault)?;
@@ -191,7 +191,7 @@ impl ScorerComponent {
         Ok(refused)
     }
 
-    async fn score_case(&self, finished: &FinishedCase, profile: &str) -> ScoreOutcome {
+    async fn score_case(&self, finished: &FinishedCase, profile: &String) -> ScoreOutcome {
         let failed = |fault| ScoreOutcome { result: Err(fault), used: ResourceUse::default() };
         let slot = match self.inner.slot().await {
             Ok(slot) => slot,

@@ -8,7 +8,7 @@ use crate::ring::StreamRing;
 use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use wasmtime::component::{HasData, Linker, ResourceTable};
+use wasmtime::component::Linker;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiView};
@@ -82,18 +82,12 @@ pub(crate) fn context(seed: &str, stdout: &StreamRing, stderr: &StreamRing) -> W
         .build()
 }
 
-struct Table;
-
-impl HasData for Table {
-    type Data<'a> = &'a mut ResourceTable;
-}
-
 /// Links the interfaces of [`ALLOWED`] and no other.
 pub(crate) fn add_to_linker<T: WasiView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     use wasmtime_wasi::p2::bindings::{cli, random};
     wasmtime_wasi::p2::add_to_linker_proxy_interfaces_async(linker)?;
     cli::environment::add_to_linker::<T, WasiCli>(linker, T::cli)?;
-    cli::exit::add_to_linker::<T, WasiCli>(linker, &cli::exit::LinkOptions::default(), T::cli)?;
+    cli::exit::add_to_linker::<T, WasiCli>(linker, T::cli)?;
     cli::terminal_input::add_to_linker::<T, WasiCli>(linker, T::cli)?;
     cli::terminal_output::add_to_linker::<T, WasiCli>(linker, T::cli)?;
     cli::terminal_stdin::add_to_linker::<T, WasiCli>(linker, T::cli)?;
