@@ -91,7 +91,9 @@ impl ChainBuilder {
     pub fn check_all(&self, definition: &Definition) -> Vec<Problem> {
         let catalogue = match self.catalogue() {
             Ok(catalogue) => catalogue,
-            Err(message) => return vec![Problem { subject: "baseline".into(), message }],
+            Err(message) => {
+                return vec![Problem { subject: "baseline".into(), message }];
+            }
         };
         let prompts: Vec<fapo_graph::PromptNames> = definition
             .prompts

@@ -36,7 +36,9 @@ impl fmt::Display for JudgeError {
         match self {
             JudgeError::Denied(what) => write!(f, "judge {what:?} is not granted"),
             JudgeError::InvalidRequest(why) => write!(f, "invalid request to the judge: {why}"),
-            JudgeError::OffChoice(reply) => write!(f, "the judge's reply is none of the choices: {reply}"),
+            JudgeError::OffChoice(reply) => {
+                write!(f, "the judge's reply is none of the choices: {reply}")
+            }
             JudgeError::Refused(why) => write!(f, "the judge declined: {why}"),
         }
     }

@@ -41,7 +41,7 @@ pub use fapo_graph::{
 pub use fapo_template::{Message, Prompt, Role};
 pub use graph_builder::{GraphBuilder, NodeBuilder, context, node, param, step};
 pub use host::{
-    FinishReason, Generation, GenerateRequest, Hit, Host, LogLevel, NodeError, NodeInput, NodeOutput, NodeRequest,
+    FinishReason, GenerateRequest, Generation, Hit, Host, LogLevel, NodeError, NodeInput, NodeOutput, NodeRequest,
     ProviderError, RetrievalError, SearchRequest,
 };
 pub use kind::{Kind, NodeCall, Output, Replies, Turn};
@@ -74,7 +74,7 @@ macro_rules! export_chain {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Exported = $crate::wasm::ChainExport<$chain>;
-            $crate::bindings::chain::export_chain_component!(Exported with_types_in $crate::bindings::chain);
+    $crate::bindings::chain::export_chain_component!(Exported with_types_in $crate::bindings::chain);
         };
     };
 }
@@ -86,7 +86,7 @@ macro_rules! export_scorer {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Exported = $crate::wasm::ScorerExport<$scorer>;
-            $crate::bindings::scorer::export_scorer_component!(Exported with_types_in $crate::bindings::scorer);
+    $crate::bindings::scorer::export_scorer_component!(Exported with_types_in $crate::bindings::scorer);
         };
     };
 }
@@ -98,7 +98,7 @@ macro_rules! export_node {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Exported = $crate::wasm::NodeExport<$node>;
-            $crate::bindings::node::export_node_component!(Exported with_types_in $crate::bindings::node);
+    $crate::bindings::node::export_node_component!(Exported with_types_in $crate::bindings::node);
         };
     };
 }

@@ -3,13 +3,13 @@
 //! The engine is the one that runs in the sandbox; only the host is scripted.
 
 use crate::chain::{Chain, ChainFault, Definition, GivenStep, Problem};
+use crate::host::FinishReason;
 use crate::host::{
-    Generation, GenerateRequest, Hit, Host, LogLevel, NodeError, NodeOutput, NodeRequest, ProviderError,
+    GenerateRequest, Generation, Hit, Host, LogLevel, NodeError, NodeOutput, NodeRequest, ProviderError,
     RetrievalError, SearchRequest,
 };
 use crate::judge::{JudgeError, VerdictRequest};
 use crate::run::ChainRun;
-use crate::host::FinishReason;
 use fapo_graph::{CaseInput, Entry, GraphSpec, Step, answer};
 use fapo_template::{Cut, parse};
 use std::cell::RefCell;

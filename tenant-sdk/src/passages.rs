@@ -24,7 +24,9 @@ pub fn titles(list: &str) -> Vec<&str> {
 
 /// One line per passage: a text with line breaks could otherwise pose as further passages.
 fn body(hit: &Hit) -> String {
-    let flat = |text: &str| text.split(['\r', '\n']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    let flat = |text: &str| {
+        text.split(['\r', '\n']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    };
     match hit.title.trim() {
         "" => format!("«{}»", flat(&hit.text)),
         title => format!("«{} | {}»", flat(title), flat(&hit.text)),

@@ -128,7 +128,9 @@ impl ChainRun {
             };
             let kind = self.chain.find(&spec.kind).ok_or_else(|| fault(&job.id, "unknown kind"))?;
             match kind.run(&call, &job.replies).map_err(|message| fault(&job.id, message))? {
-                Turn::Done(output) if output.outputs.is_empty() => return Err(fault(&job.id, "the kind gave no output")),
+                Turn::Done(output) if output.outputs.is_empty() => {
+                    return Err(fault(&job.id, "the kind gave no output"));
+                }
                 Turn::Done(output) => job.step = Some(step(&job.id, output, graph.output == spec.name)),
                 turn => waiting.push((number, turn)),
             }

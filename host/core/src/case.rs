@@ -104,7 +104,9 @@ fn read_row(subject: &str, line: &str) -> Result<Case, InputError> {
     if depth(&value) > ROW_DEPTH_MAX {
         return Err(wrong(format!("nested deeper than {ROW_DEPTH_MAX} levels")));
     }
-    let Value::Object(mut row) = value else { return Err(wrong("not a JSON object".into())) };
+    let Value::Object(mut row) = value else {
+        return Err(wrong("not a JSON object".into()));
+    };
     let mut text = |key: &str| match row.remove(key) {
         Some(Value::String(s)) if !s.trim().is_empty() => Ok(s),
         Some(Value::String(_)) => Err(wrong(format!("`{key}` is blank"))),

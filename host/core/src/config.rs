@@ -84,16 +84,8 @@ pub struct Comparison {
 }
 
 /// Names that `comparison.variant_dimensions` may hold.
-pub const VARIANT_DIMENSIONS: [&str; 8] = [
-    "prompts",
-    "skills",
-    "chain_parameters",
-    "chain_structure",
-    "provider",
-    "model",
-    "sampling",
-    "mcp_capabilities",
-];
+pub const VARIANT_DIMENSIONS: [&str; 8] =
+    ["prompts", "skills", "chain_parameters", "chain_structure", "provider", "model", "sampling", "mcp_capabilities"];
 
 /// `provider_settings`; numbers may stand as texts. An absent field is left to the operator's route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -179,10 +171,11 @@ fn check(file: &str, config: &EvalConfig) -> Result<(), InputError> {
             .hint("ids are the folder's name under tenants/: lower-case ASCII letters, digits, _ and -"));
     }
     if config.chain.path.ends_with(".py") {
-        return Err(field("chain.path", format!("{} is a Python chain, which cannot run here", config.chain.path)).hint(
-            "a chain is a WASM component named in tenant.toml ([chain] component) and `chain.path` is its graph, \
+        return Err(field("chain.path", format!("{} is a Python chain, which cannot run here", config.chain.path))
+            .hint(
+                "a chain is a WASM component named in tenant.toml ([chain] component) and `chain.path` is its graph, \
              for example tenants/<id>/chains/baseline.json; `fapo tenant new` writes both",
-        ));
+            ));
     }
     if config.chain.function != "build_chain" {
         return Err(field("chain.fn", format!("{:?} names a Python function", config.chain.function))
@@ -196,10 +189,11 @@ fn check(file: &str, config: &EvalConfig) -> Result<(), InputError> {
     }
     if let Some(scorer) = config.scoring_profile.get("scorer") {
         let path = scorer.get("module_path").and_then(Value::as_str).unwrap_or_default();
-        return Err(field("scoring_profile.scorer", format!("{path:?} is a Python scorer, which cannot run here")).hint(
-            "the scorer is the component named in tenant.toml ([scorer] component); \
+        return Err(field("scoring_profile.scorer", format!("{path:?} is a Python scorer, which cannot run here"))
+            .hint(
+                "the scorer is the component named in tenant.toml ([scorer] component); \
              leave `scorer` out and keep the scorer's own settings",
-        ));
+            ));
     }
     if config.max_workers == Some(0) {
         return Err(field("max_workers", "must be at least 1".into()).hint("null means one case at a time"));

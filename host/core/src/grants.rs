@@ -164,9 +164,12 @@ pub fn read_operator_file(file: &str, text: &str) -> Result<OperatorFile, InputE
 
 fn check_origin(origin: &str) -> Result<(), String> {
     let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-    let Some(rest) = rest else { return Err(format!("{origin:?} does not begin with http:// or https://")) };
+    let Some(rest) = rest else {
+        return Err(format!("{origin:?} does not begin with http:// or https://"));
+    };
     let host = rest.split('/').next().unwrap_or_default();
-    if host.is_empty() || host.contains('@') || origin.chars().any(|c| c.is_whitespace() || c.is_control() || c == '?') {
+    if host.is_empty() || host.contains('@') || origin.chars().any(|c| c.is_whitespace() || c.is_control() || c == '?')
+    {
         return Err(format!("{origin:?} is no plain origin (scheme, host, port, path)"));
     }
     Ok(())

@@ -1,1 +1,5 @@
-//! Evaluation: concurrency, journal, resume, artefacts
+//! Evaluation: a chain over cases, a scorer over its answers, a journal, the artefacts.
+
+pub mod artifacts;
+pub mod evaluate;
+mod services;

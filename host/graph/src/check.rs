@@ -257,7 +257,9 @@ impl Whole<'_> {
 
     fn placeholders(&self, node: &NodeSpec, prompt: &PromptNames, problems: &mut Problems) {
         for (position, name) in prompt.placeholders.iter().enumerate() {
-            let Some(rest) = name.strip_prefix("steps.") else { continue };
+            let Some(rest) = name.strip_prefix("steps.") else {
+                continue;
+            };
             if prompt.placeholders[..position].contains(name) {
                 continue;
             }

@@ -197,7 +197,9 @@ impl Execution {
             let id = self.id(node);
             let own: Vec<&Step> = steps.iter().filter(|step| step.id == id).collect();
             match own.as_slice() {
-                [step] if step.origin == StepOrigin::Skipped => return Err(ExecuteError::NotRunning(id)),
+                [step] if step.origin == StepOrigin::Skipped => {
+                    return Err(ExecuteError::NotRunning(id));
+                }
                 [step] if step.outputs.is_empty() => return Err(ExecuteError::NoOutput(id)),
                 [_] => {}
                 _ => return Err(ExecuteError::NotRunning(id)),
@@ -213,7 +215,9 @@ impl Execution {
         let mut targets = Vec::new();
         for position in 0..self.edges.len() {
             let spec = &self.graph.edges[position];
-            let Some(visits_max) = spec.visits_max else { continue };
+            let Some(visits_max) = spec.visits_max else {
+                continue;
+            };
             let state = &self.edges[position];
             if ran.contains(&state.source) && state.taken < visits_max && self.holds(spec.when.as_ref()) {
                 self.edges[position].taken += 1;
@@ -291,7 +295,9 @@ impl Execution {
     }
 
     fn holds(&self, condition: Option<&Condition>) -> bool {
-        let Some(condition) = condition else { return true };
+        let Some(condition) = condition else {
+            return true;
+        };
         let text = self.value(&condition.subject).unwrap_or("").trim();
         let passed = match &condition.test {
             Test::Empty => text.is_empty(),

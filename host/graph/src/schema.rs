@@ -52,7 +52,9 @@ fn at(path: &str, schema: &Value, value: &Value, depth: usize) -> Result<(), Str
         Value::Bool(true) => return Ok(()),
         Value::Bool(false) => return Err(format!("{path}: nothing is allowed here")),
         Value::Object(rules) => rules,
-        _ => return Err(format!("{path}: the schema is neither an object nor a boolean")),
+        _ => {
+            return Err(format!("{path}: the schema is neither an object nor a boolean"));
+        }
     };
     types(path, rules, value)?;
     choices(path, rules, value)?;
@@ -71,7 +73,9 @@ fn at(path: &str, schema: &Value, value: &Value, depth: usize) -> Result<(), Str
         Value::Array(items) => {
             let count = items.len();
             range(path, rules, ["minItems", "maxItems"], Some(count as f64), &format!("a list of {count}"))?;
-            let Some(schema) = rules.get("items") else { return Ok(()) };
+            let Some(schema) = rules.get("items") else {
+                return Ok(());
+            };
             items
                 .iter()
                 .enumerate()
@@ -87,7 +91,9 @@ fn types(path: &str, rules: &Map<String, Value>, value: &Value) -> Result<(), St
         None => return Ok(()),
         Some(Value::String(one)) => vec![one],
         Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
-        Some(_) => return Err(format!("{path}: the schema's `type` is neither a text nor a list")),
+        Some(_) => {
+            return Err(format!("{path}: the schema's `type` is neither a text nor a list"));
+        }
     };
     if allowed.iter().any(|name| is_of(name, value)) {
         return Ok(());
@@ -144,7 +150,9 @@ fn range(
     number: Option<f64>,
     shown: &str,
 ) -> Result<(), String> {
-    let Some(number) = number else { return Err(format!("{path}: {shown} is no usable number")) };
+    let Some(number) = number else {
+        return Err(format!("{path}: {shown} is no usable number"));
+    };
     let bound = |name: &str| rules.get(name).and_then(Value::as_f64);
     match (bound(low), bound(high)) {
         (Some(least), _) if number < least => Err(format!("{path}: {shown} is below the {low} {least}")),
@@ -202,8 +210,12 @@ fn schema_at(path: &str, schema: &Value, depth: usize) -> Result<(), String> {
             ("type", Value::String(_) | Value::Array(_)) | ("enum" | "required", Value::Array(_)) | ("const", _) => {}
             ("minimum" | "maximum" | "minLength" | "maxLength" | "minItems" | "maxItems", Value::Number(_)) => {}
             (note, _) if NOTES.contains(&note) => {}
-            (known, _) if ENFORCED.contains(&known) => return Err(format!("{path}: not a value this keyword takes")),
-            _ => return Err(format!("{path}: keyword not supported; supported are {}", ENFORCED.join(", "))),
+            (known, _) if ENFORCED.contains(&known) => {
+                return Err(format!("{path}: not a value this keyword takes"));
+            }
+            _ => {
+                return Err(format!("{path}: keyword not supported; supported are {}", ENFORCED.join(", ")));
+            }
         }
     }
     Ok(())

@@ -1,1 +1,5 @@
-//! Talks to models: the only crate that opens a socket to one
+//! Talks to models. In this version one provider: [`Scripted`], which answers by rules from a file.
+
+mod scripted;
+
+pub use scripted::Scripted;

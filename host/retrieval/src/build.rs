@@ -72,8 +72,12 @@ impl Standing {
     fn of(out: &Path) -> Result<Self, InputError> {
         let mut entries = match fs::read_dir(out) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Standing::Nothing),
-            Err(error) => return Err(InputError::new(out.display().to_string(), error.to_string())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Standing::Nothing);
+            }
+            Err(error) => {
+                return Err(InputError::new(out.display().to_string(), error.to_string()));
+            }
         };
         if entries.next().is_none() {
             return Ok(Standing::Empty);
@@ -143,8 +147,9 @@ fn write_manifest(dir: &Path, manifest: &IndexManifest) -> std::io::Result<()> {
 /// Writes one segment with all passages in order; returns their mean length.
 fn write_passages(dir: &Path, passages: &[Passage]) -> tantivy::Result<f64> {
     let (schema, fields) = layout::schema();
-    let mut writer: SingleSegmentIndexWriter =
-        Index::builder().schema(schema).single_segment_index_writer(tantivy::directory::MmapDirectory::open(dir)?, WRITER_BYTES_START)?;
+    let mut writer: SingleSegmentIndexWriter = Index::builder()
+        .schema(schema)
+        .single_segment_index_writer(tantivy::directory::MmapDirectory::open(dir)?, WRITER_BYTES_START)?;
     let ranks = ranks_of_ids(passages);
     let mut analyser = Analyser::new();
     let mut seen = HashSet::with_capacity(passages.len());

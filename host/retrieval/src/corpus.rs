@@ -50,7 +50,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Passage>, InputError> {
     for number in 1_u64.. {
         let at = |message: String| InputError::new(format!("{}:{number}", path.display()), message);
         line.clear();
-        let bytes = reader.by_ref().take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line).map_err(|e| at(e.to_string()))?;
+        let bytes =
+            reader.by_ref().take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line).map_err(|e| at(e.to_string()))?;
         if bytes == 0 {
             break;
         }

@@ -135,7 +135,8 @@ impl Bm25Index {
         if terms.is_empty() {
             return Ok(Vec::new());
         }
-        let inverted = self.searcher.segment_reader(0).inverted_index(self.fields.terms).map_err(std::io::Error::other)?;
+        let inverted =
+            self.searcher.segment_reader(0).inverted_index(self.fields.terms).map_err(std::io::Error::other)?;
         let spare = self.spare_scores.lock().ok().and_then(|mut spare| spare.pop());
         let mut scores = spare.unwrap_or_else(|| vec![0.0; self.columns.len()]);
         let mut touched = Vec::new();

@@ -393,7 +393,9 @@ impl OutputBudget {
             return Err(invalid(format!("step {}#{} was returned twice", step.id.node, step.id.visit)));
         }
         match (step.origin, step.outputs.is_empty()) {
-            (StepOrigin::Given, _) => return Err(invalid("a step of origin `given` in a scored run".into())),
+            (StepOrigin::Given, _) => {
+                return Err(invalid("a step of origin `given` in a scored run".into()));
+            }
             (StepOrigin::Skipped, false) => {
                 return Err(invalid(format!("skipped step {} has outputs", step.id.node)));
             }
@@ -405,7 +407,11 @@ impl OutputBudget {
         let mut seen = BTreeSet::new();
         for entry in &mut step.outputs {
             if !is_name(&entry.name) || !seen.insert(entry.name.clone()) {
-                return Err(invalid(format!("output name {:?} of step {} is no unique name", cut(&entry.name), step.id.node)));
+                return Err(invalid(format!(
+                    "output name {:?} of step {} is no unique name",
+                    cut(&entry.name),
+                    step.id.node
+                )));
             }
             if cut_field(&mut entry.value, limits.field_bytes) {
                 step.diagnostics.push(format!("output {} truncated at {} bytes", entry.name, limits.field_bytes));
@@ -423,7 +429,10 @@ impl OutputBudget {
             cut_field(note, 1_024);
         }
         if self.bytes > limits.outputs_bytes {
-            return Err(limit("outputs_bytes", format!("steps of more than {} bytes in one case", limits.outputs_bytes)));
+            return Err(limit(
+                "outputs_bytes",
+                format!("steps of more than {} bytes in one case", limits.outputs_bytes),
+            ));
         }
         Ok(step)
     }

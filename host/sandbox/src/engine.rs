@@ -64,8 +64,12 @@ impl SandboxError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             SandboxError::Load(load) => Some(load.hint()),
-            SandboxError::Role { .. } => Some("name the right component in tenant.toml, or export the role from this one"),
-            SandboxError::Compile(_) => Some("rebuild it with the SDK that belongs to this program (`fapo tenant build`)"),
+            SandboxError::Role { .. } => {
+                Some("name the right component in tenant.toml, or export the role from this one")
+            }
+            SandboxError::Compile(_) => {
+                Some("rebuild it with the SDK that belongs to this program (`fapo tenant build`)")
+            }
             SandboxError::SetUp(_) => None,
         }
     }
@@ -153,8 +157,7 @@ impl Sandbox {
             return Err(SandboxError::Role { has: info.roles.iter().map(|r| r.name()).collect(), needed });
         }
         let (inner, digest) = (Arc::clone(&self.inner), info.digest.clone());
-        let compiled =
-            tokio::task::spawn_blocking(move || inner.cache.component(&inner.engine, &digest, &bytes)).await;
+        let compiled = tokio::task::spawn_blocking(move || inner.cache.component(&inner.engine, &digest, &bytes)).await;
         match compiled {
             Ok(Ok(component)) => Ok((info, component)),
             Ok(Err(e)) => Err(SandboxError::Compile(format!("{e:#}"))),

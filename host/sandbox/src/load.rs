@@ -101,11 +101,19 @@ impl LoadError {
     /// How to mend it.
     pub fn hint(&self) -> &'static str {
         match self {
-            LoadError::TooLarge { .. } => "build with `fapo tenant build` (size-optimised), or let the operator raise limits.component_bytes",
-            LoadError::NotAComponent(_) => "build it with `fapo tenant build`; a core module or another file cannot be loaded",
+            LoadError::TooLarge { .. } => {
+                "build with `fapo tenant build` (size-optimised), or let the operator raise limits.component_bytes"
+            }
+            LoadError::NotAComponent(_) => {
+                "build it with `fapo tenant build`; a core module or another file cannot be loaded"
+            }
             LoadError::NoRole => "export one with the SDK's export_chain!, export_node! or export_scorer!",
-            LoadError::OtherVersion { .. } => "rebuild it with the SDK that belongs to this program (`fapo tenant build`)",
-            LoadError::Forbidden { .. } => "take the use out of the component: guests have no files, no sockets, and a scorer no model",
+            LoadError::OtherVersion { .. } => {
+                "rebuild it with the SDK that belongs to this program (`fapo tenant build`)"
+            }
+            LoadError::Forbidden { .. } => {
+                "take the use out of the component: guests have no files, no sockets, and a scorer no model"
+            }
         }
     }
 }
@@ -123,7 +131,9 @@ pub fn inspect(bytes: &[u8], component_bytes_max: u64) -> Result<ComponentInfo, 
     let mut roles = BTreeSet::new();
     for (list, exported) in [(&exports, true), (&imports, false)] {
         for name in list {
-            let Some(rest) = versioned(name) else { continue };
+            let Some(rest) = versioned(name) else {
+                continue;
+            };
             let (interface, version) = rest.split_once('@').unwrap_or((&rest, ""));
             if version != VERSION {
                 return Err(LoadError::OtherVersion { found: name.clone(), sdk });

@@ -97,7 +97,9 @@ impl LogRing {
         self.bytes += line.len();
         self.lines.push_back(line);
         while self.bytes > bytes_max {
-            let Some(oldest) = self.lines.pop_front() else { break };
+            let Some(oldest) = self.lines.pop_front() else {
+                break;
+            };
             self.bytes -= oldest.len();
             self.lost += 1;
         }

@@ -57,10 +57,7 @@ impl provider::Host for ScorerState {
         &mut self,
         requests: Vec<provider::GenerateRequest>,
     ) -> wasmtime::Result<Vec<Result<provider::Generation, provider::ProviderError>>> {
-        requests
-            .iter()
-            .map(|r| Ok(Err(provider::ProviderError::Denied(self.refuse("provider", &r.model)?))))
-            .collect()
+        requests.iter().map(|r| Ok(Err(provider::ProviderError::Denied(self.refuse("provider", &r.model)?)))).collect()
     }
 }
 
@@ -276,7 +273,11 @@ impl Scorer for ScorerComponent {
             match tokio::time::timeout(wall, self.score_case(finished, &profile)).await {
                 Ok(outcome) => outcome,
                 Err(_) => ScoreOutcome {
-                    result: Err(Fault::new(Phase::Scorer, FaultKind::TimedOut, "the scorer ran longer than case_wall_ms")),
+                    result: Err(Fault::new(
+                        Phase::Scorer,
+                        FaultKind::TimedOut,
+                        "the scorer ran longer than case_wall_ms",
+                    )),
                     used: ResourceUse::default(),
                 },
             }

@@ -68,10 +68,14 @@ fn reason(error: &wasmtime::Error, base: &Base) -> (FaultKind, String) {
 }
 
 fn frames(error: &wasmtime::Error) -> Vec<String> {
-    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
-    let plain = |name: &str| !["panic", "rust_begin_unwind", "abort", "std::", "core::", "alloc::", "__rust"]
-        .iter()
-        .any(|noise| name.contains(noise));
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else {
+        return Vec::new();
+    };
+    let plain = |name: &str| {
+        !["panic", "rust_begin_unwind", "abort", "std::", "core::", "alloc::", "__rust"]
+            .iter()
+            .any(|noise| name.contains(noise))
+    };
     trace
         .frames()
         .iter()

@@ -34,7 +34,8 @@ impl Kind for Extract {
             optional("source", "Mode span: the text the run must stand in."),
             optional("exclude", "Mode span: the text the run must not stand in, for example the question."),
         ];
-        let mut kind = plain("extract", "Takes a part of a text by rule, without a model.", properties, inputs, &["text"]);
+        let mut kind =
+            plain("extract", "Takes a part of a text by rule, without a model.", properties, inputs, &["text"]);
         kind.settings_schema["required"] = json!(["mode"]);
         kind
     }
@@ -70,7 +71,9 @@ impl Kind for Extract {
                 found.marked.then(|| found.text.to_string())
             }
             "span" => span(text, node.port("source").unwrap_or(""), node.port("exclude").unwrap_or("")),
-            "regex" => matched(text, node.text("pattern").ok_or("setting `pattern` is missing")?, node.integer("group"))?,
+            "regex" => {
+                matched(text, node.text("pattern").ok_or("setting `pattern` is missing")?, node.integer("group"))?
+            }
             other => return Err(format!("unknown mode {other:?}")),
         };
         Ok(Turn::Done(match found {

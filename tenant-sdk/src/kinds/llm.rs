@@ -54,7 +54,11 @@ fn read(reply: &Generation, wanted: Option<&str>) -> Output {
         Some(name) => {
             let found = field(&reply.text, name);
             let output = Output::new("text", found.text).and("raw", &reply.text);
-            if found.marked { output } else { output.note(format!("the reply marks no field {name}: all of it is taken")) }
+            if found.marked {
+                output
+            } else {
+                output.note(format!("the reply marks no field {name}: all of it is taken"))
+            }
         }
     };
     match reply.finish {

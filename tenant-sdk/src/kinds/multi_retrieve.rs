@@ -42,7 +42,11 @@ impl Kind for MultiRetrieve {
         };
         let merged = by_rank(results, node.integer("passages_max").map_or(usize::MAX, |most| most as usize));
         let output = Output::new("passages", format_hits(merged));
-        Ok(Turn::Done(if dropped == 0 { output } else { output.note(format!("{dropped} queries over queries_max were left out")) }))
+        Ok(Turn::Done(if dropped == 0 {
+            output
+        } else {
+            output.note(format!("{dropped} queries over queries_max were left out"))
+        }))
     }
 }
 

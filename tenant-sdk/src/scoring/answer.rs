@@ -152,7 +152,9 @@ mod tests {
     fn only_fapo_rounds() {
         assert_eq!(f1_points("no", "no answer", Fapo), 66.67);
         assert!((f1_points("no", "no answer", Gepa) - 200.0 / 3.0).abs() < 1e-12);
-        for (number, expect) in [(3.125, 3.12), (3.375, 3.38), (0.125, 0.12), (12.5, 12.5), (66.666, 66.67), (2.675, 2.67)] {
+        for (number, expect) in
+            [(3.125, 3.12), (3.375, 3.38), (0.125, 0.12), (12.5, 12.5), (66.666, 66.67), (2.675, 2.67)]
+        {
             assert_eq!(two_decimals(number), expect, "{number}");
         }
     }

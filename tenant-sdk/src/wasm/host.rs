@@ -5,7 +5,7 @@
 use super::convert::{node_output, to_id, to_message, to_node_input};
 use crate::bindings::chain::fapo::tenant::{log, nodes, provider, retrieval};
 use crate::host::{
-    FinishReason, Generation, GenerateRequest, Hit, Host, LogLevel, NodeError, NodeOutput, NodeRequest, ProviderError,
+    FinishReason, GenerateRequest, Generation, Hit, Host, LogLevel, NodeError, NodeOutput, NodeRequest, ProviderError,
     RetrievalError, SearchRequest,
 };
 

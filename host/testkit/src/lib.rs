@@ -1,1 +1,0 @@
-//! Test support: guest builder, temporary tenants, faulty writers
