@@ -136,7 +136,7 @@ fn print_run(done: &Evaluated, errors: usize, json_lines: bool) {
         println!("composite  {:.2}{ci}", e.mean);
     }
     for (name, mean) in fapo_engine::artifacts::breakdown_averages(records) {
-        println!("  {:<9}{mean:.2}", shown(&name));
+        println!("  {:<12} {mean:.2}", shown(&name));
     }
     let calls: usize = records.iter().map(|r| r.calls.len()).sum();
     println!("calls      {calls}");

@@ -2,7 +2,8 @@
 
 use crate::kind::Kind;
 use crate::kinds;
-use fapo_graph::{Catalogue, Entry, GraphSpec, Parameter, StepId, check, resolve_settings};
+use fapo_graph::check::check;
+use fapo_graph::{Catalogue, Entry, GraphSpec, Parameter, StepId, resolve_settings};
 use fapo_template::Prompt;
 use serde_json::Value;
 use std::fmt;
@@ -103,7 +104,7 @@ impl ChainBuilder {
                 placeholders: prompt.placeholders().map(str::to_string).collect(),
             })
             .collect();
-        let general = check::check(&definition.graph, &catalogue, &definition.params, &prompts);
+        let general = check(&definition.graph, &catalogue, &definition.params, &prompts);
         let general = general.into_iter().map(|problem| Problem { subject: problem.subject, message: problem.message });
         general.chain(self.check(definition)).collect()
     }

@@ -239,20 +239,20 @@ pub struct ObservedSearch {
     pub hits: Vec<(String, String)>,
 }
 
+/// Replies in the order of their requests: text and why it ended, or a content fault.
+pub type Replies = Vec<Result<(String, FinishReason), ContentFault>>;
+
+/// Hits in the order of their requests, or a content fault.
+pub type SearchResults = Vec<Result<Vec<Hit>, ContentFault>>;
+
 /// What a chain's host calls reach while it serves one case.
 ///
 /// Results stand in the order of the requests; an `Err` ends the case as a provider fault.
 pub trait CaseServices: Send + Sync {
     /// Model calls, side by side.
-    fn generate(
-        &self,
-        requests: Vec<GenerateRequest>,
-    ) -> BoxFuture<'_, Result<Vec<Result<(String, FinishReason), ContentFault>>, ServiceFault>>;
+    fn generate(&self, requests: Vec<GenerateRequest>) -> BoxFuture<'_, Result<Replies, ServiceFault>>;
     /// Searches, side by side.
-    fn search(
-        &self,
-        requests: Vec<SearchRequest>,
-    ) -> BoxFuture<'_, Result<Vec<Result<Vec<Hit>, ContentFault>>, ServiceFault>>;
+    fn search(&self, requests: Vec<SearchRequest>) -> BoxFuture<'_, Result<SearchResults, ServiceFault>>;
 }
 
 /// One call of a model, alias already resolved.

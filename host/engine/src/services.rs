@@ -1,8 +1,8 @@
 //! What one case's host calls reach: granted models and indexes, counted and recorded.
 
 use fapo_core::ports::{
-    BoxFuture, CaseServices, ContentFault, FinishReason, GenerateRequest, Hit, Index, ModelCall, ObservedSearch,
-    Provider, ProviderError, SearchRequest, ServiceFault,
+    BoxFuture, CaseServices, ContentFault, FinishReason, GenerateRequest, Index, ModelCall, ObservedSearch, Provider,
+    ProviderError, Replies, SearchRequest, SearchResults, ServiceFault,
 };
 use fapo_core::run::CallRecord;
 use futures::future::join_all;
@@ -118,8 +118,6 @@ impl Services {
     }
 }
 
-type Replies = Vec<Result<(String, FinishReason), ContentFault>>;
-
 impl CaseServices for Services {
     fn generate(&self, requests: Vec<GenerateRequest>) -> BoxFuture<'_, Result<Replies, ServiceFault>> {
         Box::pin(async move {
@@ -143,10 +141,7 @@ impl CaseServices for Services {
         })
     }
 
-    fn search(
-        &self,
-        requests: Vec<SearchRequest>,
-    ) -> BoxFuture<'_, Result<Vec<Result<Vec<Hit>, ContentFault>>, ServiceFault>> {
+    fn search(&self, requests: Vec<SearchRequest>) -> BoxFuture<'_, Result<SearchResults, ServiceFault>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(requests.len());
             for request in requests {
