@@ -205,15 +205,18 @@ fn components_that_are_none_or_want_too_much_are_refused_before_compiling() {
 
 #[test]
 fn a_limit_passed_ends_the_case_and_not_the_run() {
-    let bench = Bench::new();
-    let operator = bench.path("fapo.toml");
-    let text = std::fs::read_to_string(&operator).expect("reads");
-    std::fs::write(&operator, format!("{text}\n[limits]\nsteps = 1\n")).expect("written");
-    let done = bench.eval(3).expect("the run goes on");
-    for record in &done.report.records {
-        let fault = record.fault.as_ref().expect("a fault");
-        assert!(fault.message.contains("limit steps passed"), "{fault:?}");
-        assert_eq!(record.composite(), 0.0, "a fault counts as zero");
+    for limit in ["steps", "host_calls"] {
+        let bench = Bench::new();
+        let operator = bench.path("fapo.toml");
+        let text = std::fs::read_to_string(&operator).expect("reads");
+        std::fs::write(&operator, format!("{text}\n[limits]\n{limit} = 1\n")).expect("written");
+        let done = bench.eval(3).expect("the run goes on");
+        assert_eq!(done.report.records.len(), 3);
+        for record in &done.report.records {
+            let fault = record.fault.as_ref().expect("a fault");
+            assert!(fault.message.contains(&format!("limit {limit} passed")), "{fault:?}");
+            assert_eq!(record.composite(), 0.0, "a fault counts as zero");
+        }
     }
 }
 
