@@ -40,10 +40,8 @@ pub struct EvalOptions {
 
 /// A run with where it is.
 pub struct Evaluated {
-    /// Records and resumed cases.
+    /// Id, records and resumed cases.
     pub report: RunReport,
-    /// Run id.
-    pub run_id: String,
     /// Folder of the run.
     pub folder: PathBuf,
 }
@@ -110,7 +108,7 @@ pub async fn eval(options: &EvalOptions, progress: &(dyn Fn(&CaseRecord) + Sync)
         }),
     };
     let report = evaluate(&run, progress).await?;
-    Ok(Evaluated { report, run_id, folder: run_folder })
+    Ok(Evaluated { report, folder: run_folder })
 }
 
 struct Tenant<'a> {

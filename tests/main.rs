@@ -125,7 +125,13 @@ fn the_same_command_continues_after_a_torn_journal_and_runs_no_finished_case_aga
     let bytes = std::fs::read(&journal).expect("a journal");
     let third_line = bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').nth(2).expect("three lines").0;
     std::fs::write(&journal, &bytes[..third_line + 40]).expect("torn");
+    bench.edit(
+        "tenants/demo_qa/configs/validation.json",
+        "\"tenant_id\"",
+        "\"run_id\": \"hephaestus-other-1\", \"tenant_id\"",
+    );
     let again = bench.eval(5).expect("continues");
+    assert_eq!(again.report.run_id, first.report.run_id, "a continued run keeps its id");
     assert_eq!(again.report.resumed, 2, "two whole case lines were left");
     assert_eq!(outputs(&first), outputs(&again));
     assert_eq!(bench.eval(5).expect("prints").report.resumed, 5);

@@ -120,7 +120,7 @@ fn print_run(done: &Evaluated, errors: usize, json_lines: bool) {
     if json_lines {
         println!(
             "{}",
-            json!({"kind": "run", "run_id": done.run_id, "planned": records.len(), "completed": records.len(), "errors": errors,
+            json!({"kind": "run", "run_id": done.report.run_id, "planned": records.len(), "completed": records.len(), "errors": errors,
                    "composite": {"mean": estimate.map(|e| e.mean), "ci": estimate.and_then(|e| e.ci)},
                    "dir": done.folder.display().to_string()})
         );

@@ -25,11 +25,12 @@ fn failed(path: &Path, e: &std::io::Error) -> InputError {
 impl RunFolder {
     /// Opens or makes a folder for the run with this identity, and reads the cases already finished in it.
     ///
-    /// A journal line torn by a stop is cut off.
+    /// The header returned is the one the run began with, so that a continued run keeps its id. A journal line torn by a
+    /// stop is cut off.
     ///
     /// # Errors
     /// Another process writes to it, it holds a run of another identity, or it cannot be written.
-    pub fn open(folder: &Path, header: &Value) -> Result<(Self, Vec<CaseRecord>), InputError> {
+    pub fn open(folder: &Path, header: &Value) -> Result<(Self, Value, Vec<CaseRecord>), InputError> {
         fs::create_dir_all(folder).map_err(|e| failed(folder, &e))?;
         let lock_path = folder.join(LOCK);
         let lock = fs::File::create(&lock_path).map_err(|e| failed(&lock_path, &e))?;
@@ -50,15 +51,18 @@ impl RunFolder {
             journal.set_len(whole as u64).map_err(|e| failed(&path, &e))?;
         }
         let mut run = RunFolder { folder: folder.to_path_buf(), journal, _lock: lock };
-        match head {
-            None => run.append(header)?,
-            Some(found) if found["identity"] == header["identity"] => {}
+        let begun = match head {
+            None => {
+                run.append(header)?;
+                header.clone()
+            }
+            Some(found) if found["identity"] == header["identity"] => found,
             Some(_) => {
                 return Err(InputError::new(folder.display().to_string(), "holds a run of another identity")
                     .hint("choose another output_dir, or remove the folder"));
             }
-        }
-        Ok((run, records))
+        };
+        Ok((run, begun, records))
     }
 
     fn append(&mut self, value: &Value) -> Result<(), InputError> {

@@ -38,6 +38,8 @@ pub struct Evaluation {
 
 /// A finished run.
 pub struct RunReport {
+    /// Id of the run, kept over continued starts.
+    pub run_id: String,
     /// Records in dataset order.
     pub records: Vec<CaseRecord>,
     /// Cases that an earlier start of the same run had finished.
@@ -57,7 +59,7 @@ pub async fn evaluate(run: &Evaluation, progress: &(dyn Fn(&CaseRecord) + Sync))
         return Err(InputError::new(subject, format!("the scorer does not accept it: {why}"))
             .hint("mend the row or the scoring_profile; nothing was run"));
     }
-    let (mut folder, mut records) = RunFolder::open(&run.folder, &run.run_config)?;
+    let (mut folder, run_config, mut records) = RunFolder::open(&run.folder, &run.run_config)?;
     let resumed = records.len();
     let started = jiff::Timestamp::now();
     let done: std::collections::BTreeSet<usize> = records.iter().map(|r| r.index).collect();
@@ -71,13 +73,15 @@ pub async fn evaluate(run: &Evaluation, progress: &(dyn Fn(&CaseRecord) + Sync))
     drop(ended);
     records.sort_by_key(|r| r.index);
     folder.replace("results.jsonl", &artifacts::results(&records))?;
-    folder.replace("run_config.json", &format!("{:#}\n", run.run_config))?;
+    folder.replace("run_config.json", &format!("{run_config:#}\n"))?;
     folder.replace("summary.md", &artifacts::summary(&records))?;
-    folder.replace("progress.json", &format!("{:#}\n", progress_json(run, &records, started)))?;
-    Ok(RunReport { records, resumed })
+    folder
+        .replace("progress.json", &format!("{:#}\n", progress_json(run, &run_config["run_id"], &records, started)))?;
+    let run_id = run_config["run_id"].as_str().unwrap_or_default().to_string();
+    Ok(RunReport { run_id, records, resumed })
 }
 
-fn progress_json(run: &Evaluation, records: &[CaseRecord], started: jiff::Timestamp) -> Value {
+fn progress_json(run: &Evaluation, run_id: &Value, records: &[CaseRecord], started: jiff::Timestamp) -> Value {
     let ids = |failed: bool| -> Vec<&str> {
         records.iter().filter(|r| r.fault.is_some() == failed).map(|r| r.case_id.as_str()).collect()
     };
@@ -89,7 +93,7 @@ fn progress_json(run: &Evaluation, records: &[CaseRecord], started: jiff::Timest
     };
     let n = records.len().max(1) as f64;
     json!({
-        "run_id": run.run_config["run_id"], "status": status,
+        "run_id": run_id, "status": status,
         "total_cases": run.cases.len(), "completed_cases": records.len(), "successful_cases": succeeded.len(),
         "started_at": started.to_string(), "updated_at": jiff::Timestamp::now().to_string(),
         "avg_composite_score": records.iter().map(CaseRecord::composite).sum::<f64>() / n,
