@@ -12,7 +12,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use tantivy::postings::BlockSegmentPostings;
 use tantivy::schema::{IndexRecordOption, TantivyDocument, Value};
-use tantivy::{DocId, InvertedIndexReader, ReloadPolicy, Searcher, SegmentReader, Term};
+use tantivy::store::StoreReader;
+use tantivy::{DocId, InvertedIndexReader, SegmentReader, Term};
 
 /// Most hits of one search.
 pub const HITS_MAX: u32 = 100;
@@ -26,7 +27,8 @@ pub struct Bm25Index {
     manifest: IndexManifest,
     digest: String,
     fields: Fields,
-    searcher: Searcher,
+    segment: SegmentReader,
+    store: StoreReader,
     analyser: Analyser,
     /// By document.
     columns: Vec<Column>,
@@ -87,17 +89,14 @@ impl Bm25Index {
         if let Some(file) = broken.iter().min() {
             return Err(format!("{} is damaged", file.display()));
         }
-        let reader = index
-            .reader_builder()
-            .reload_policy(ReloadPolicy::Manual)
-            .doc_store_cache_num_blocks(STORE_BLOCKS_MAX)
-            .try_into()
-            .map_err(text)?;
-        let searcher = reader.searcher();
-        let [segment] = searcher.segment_readers() else {
-            return Err(format!("{} segments instead of one", searcher.segment_readers().len()));
+        // Not through tantivy's own reader: it writes a lock file, and an index may lie on a read-only disk.
+        let segments = index.searchable_segments().map_err(text)?;
+        let [segment] = segments.as_slice() else {
+            return Err(format!("{} segments instead of one", segments.len()));
         };
-        let columns = read_columns(segment, &manifest)?;
+        let segment = SegmentReader::open(segment).map_err(text)?;
+        let store = segment.get_store_reader(STORE_BLOCKS_MAX).map_err(|error| error.to_string())?;
+        let columns = read_columns(&segment, &manifest)?;
         Ok(Bm25Index {
             digest: manifest.digest(),
             manifest,
@@ -105,7 +104,8 @@ impl Bm25Index {
             analyser: Analyser::new(),
             columns,
             spare_scores: Mutex::default(),
-            searcher,
+            segment,
+            store,
         })
     }
 
@@ -135,8 +135,7 @@ impl Bm25Index {
         if terms.is_empty() {
             return Ok(Vec::new());
         }
-        let inverted =
-            self.searcher.segment_reader(0).inverted_index(self.fields.terms).map_err(std::io::Error::other)?;
+        let inverted = self.segment.inverted_index(self.fields.terms).map_err(std::io::Error::other)?;
         let spare = self.spare_scores.lock().ok().and_then(|mut spare| spare.pop());
         let mut scores = spare.unwrap_or_else(|| vec![0.0; self.columns.len()]);
         let mut touched = Vec::new();
@@ -192,7 +191,7 @@ impl Bm25Index {
     }
 
     fn hit(&self, found: Scored) -> tantivy::Result<Hit> {
-        let document: TantivyDocument = self.searcher.doc(tantivy::DocAddress::new(0, found.document))?;
+        let document: TantivyDocument = self.store.get(found.document)?;
         let text = |field| document.get_first(field).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
         let Fields { id, title, text: body, .. } = self.fields;
         Ok(Hit { passage_id: text(id), title: text(title), text: text(body), score: found.score })
