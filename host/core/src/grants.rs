@@ -113,6 +113,9 @@ pub struct TenantGrant {
     pub models: BTreeMap<String, Vec<String>>,
     /// Tenant's index name to operator's index.
     pub indexes: BTreeMap<String, String>,
+    /// Whether the host may compile the tenant's own Cargo package. A build script of it runs outside every sandbox,
+    /// with the rights of the person who runs the host.
+    pub build: bool,
 }
 
 /// The effective capabilities of one tenant for one run.
@@ -176,6 +179,23 @@ fn check_origin(origin: &str) -> Result<(), String> {
 }
 
 impl OperatorFile {
+    /// Whether a tenant's own Cargo package may be compiled here.
+    ///
+    /// # Errors
+    /// The operator has not said so; the hint is the line to add.
+    pub fn may_build(&self, operator_file: &str, tenant: &str) -> Result<(), InputError> {
+        if self.tenants.get(tenant).is_some_and(|grant| grant.build) {
+            return Ok(());
+        }
+        Err(InputError::new(
+            format!("tenant {tenant}"),
+            "its component is a Cargo package, and compiling it here is not granted (its build script would run outside the sandbox)",
+        )
+        .hint(format!(
+            "add to {operator_file}: [tenants.{tenant}] build = true; or name a built .wasm file as `component`"
+        )))
+    }
+
     /// What `manifest`'s tenant gets in a run of `config`.
     ///
     /// # Errors

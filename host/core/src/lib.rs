@@ -4,6 +4,7 @@
 //! The crates `sandbox`, `provider`, `retrieval` and `engine` depend on this one and never on each other;
 //! they are joined in the wiring (`host/lib.rs`).
 
+pub mod attribution;
 pub mod case;
 pub mod config;
 pub mod digest;
