@@ -1,5 +1,19 @@
-//! Talks to models. In this version one provider: [`Scripted`], which answers by rules from a file.
+//! Talks to models: the only crate that opens a socket to one.
+//!
+//! Providers stand in one table, [`PROVIDERS`]: [`OpenAi`] for every service that speaks OpenAI's chat completions,
+//! and [`Scripted`], which answers by rules from a file. [`connect`] makes one of an operator's route, and [`Cached`]
+//! before it pays for equal calls once. What is not here: which tenant may use which model, budgets, how many calls
+//! run at a time, and the reading of files and variables, which [`RouteSources`] brings in.
 
+mod cache;
+mod openai;
+mod providers;
 mod scripted;
+mod sleeper;
 
+pub use cache::{Cached, ResponseCache};
+pub use openai::{ORIGIN_DEFAULT, OpenAi, OpenAiSettings};
+pub use providers::{PROVIDERS, ProviderKind, RouteSources, SettingHelp, connect};
 pub use scripted::Scripted;
+pub use secrecy::SecretString;
+pub use sleeper::{Sleeper, TokioSleeper};

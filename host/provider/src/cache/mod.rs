@@ -1,0 +1,71 @@
+//! Replies paid for once: a shelf of replies on disk, and a provider that looks there first.
+//!
+//! The cache is a saving, never a condition: what is wrong with its file is a note, not the end of a run. That no
+//! finished case is paid twice is the journal's promise, not the cache's.
+
+mod cached;
+mod disk;
+mod flights;
+mod shelf;
+
+pub use cached::Cached;
+
+use fapo_core::ports::ModelReply;
+use flights::Flights;
+use shelf::Shelf;
+use std::path::Path;
+
+/// Replies by the digest of their call, shared by all providers of a process.
+///
+/// They outlive the process in one file of a folder. Keeping a reply costs its caller no disk access: one thread
+/// writes what has come together and forces it to the disk, so a killed process loses the last moment at most.
+/// Dropping the cache writes the rest.
+#[derive(Debug)]
+pub struct ResponseCache {
+    shelf: Shelf,
+    flights: Flights,
+    note: Option<String>,
+}
+
+impl ResponseCache {
+    /// Opens the file of replies in `folder`; both are made where missing, for their owner only.
+    ///
+    /// Where another process has the file, or it cannot be used, replies are kept in memory; a damaged file is set
+    /// aside and begun anew. Either way the run goes on, and [`ResponseCache::note`] says what happened.
+    pub fn open(folder: &Path) -> Self {
+        match disk::open(folder) {
+            Ok((database, note)) => ResponseCache { note, ..Self::with(Shelf::on_disk(database)) },
+            Err(why) => {
+                let note = format!("{why}; replies of this run are kept in memory only");
+                ResponseCache { note: Some(note), ..Self::in_memory() }
+            }
+        }
+    }
+
+    /// A cache that ends with the process.
+    pub fn in_memory() -> Self {
+        Self::with(Shelf::in_memory())
+    }
+
+    fn with(shelf: Shelf) -> Self {
+        ResponseCache { shelf, flights: Flights::default(), note: None }
+    }
+
+    /// What a person should know about the file, if anything.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// How many replies were paid and returned but could not be kept, with the last reason; none where all were.
+    pub fn losses(&self) -> Option<String> {
+        self.shelf.losses()
+    }
+
+    fn find(&self, key: &str) -> Option<ModelReply> {
+        self.shelf.find(key)
+    }
+
+    fn keep(&self, key: &str, reply: &ModelReply) {
+        self.shelf.keep(key, reply);
+    }
+}

@@ -1,0 +1,146 @@
+//! The providers a route can name, and how a route becomes one.
+
+use crate::openai::{ORIGIN_DEFAULT, OpenAi, OpenAiSettings};
+use crate::scripted::Scripted;
+use fapo_core::InputError;
+use fapo_core::grants::ModelRoute;
+use fapo_core::ports::Provider;
+use secrecy::{ExposeSecret, SecretString};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A setting of a route, for help and documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettingHelp {
+    /// Its key in the operator's file.
+    pub name: &'static str,
+    /// What it means, with unit and default.
+    pub help: &'static str,
+}
+
+/// One provider. A new one is a file and an entry in [`PROVIDERS`].
+#[derive(Clone, Copy, Debug)]
+pub struct ProviderKind {
+    /// What a route's `provider` says.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub summary: &'static str,
+    /// Whether replies come over the network, so that a response cache before it saves something.
+    pub remote: bool,
+    /// Settings it reads; others of a route do not concern it.
+    pub settings: &'static [SettingHelp],
+    connect: Connect,
+}
+
+type Connect = fn(&ModelRoute, &RouteSources<'_>) -> Connected;
+/// A provider, or what is wrong with its route.
+type Connected = Result<Arc<dyn Provider>, InputError>;
+
+impl ProviderKind {
+    /// The provider that routes call `name`.
+    ///
+    /// # Errors
+    /// There is none; the hint lists those there are.
+    pub fn named(name: &str) -> Result<&'static ProviderKind, InputError> {
+        PROVIDERS.iter().find(|kind| kind.name == name).ok_or_else(|| {
+            let names: Vec<&str> = PROVIDERS.iter().map(|kind| kind.name).collect();
+            InputError::new("`provider`", format!("there is no provider {name:?}"))
+                .hint(format!("providers: {}", names.join(", ")))
+        })
+    }
+}
+
+/// How a route's files and variables are read: this crate looks at neither by itself.
+pub struct RouteSources<'a> {
+    /// Text of a file, by its path as the route has it.
+    pub text: &'a dyn Fn(&str) -> Result<String, InputError>,
+    /// Value of an environment variable; none where it is not set.
+    pub key: &'a dyn Fn(&str) -> Option<SecretString>,
+    /// Spreads the pauses between retries; two processes with different seeds do not come back together.
+    pub jitter_seed: u64,
+}
+
+/// All providers, in the order of the help.
+pub const PROVIDERS: &[ProviderKind] = &[
+    ProviderKind {
+        name: "openai",
+        summary: "any service that speaks OpenAI's chat completions: OpenAI, gateways, llama.cpp, vLLM, Ollama",
+        remote: true,
+        settings: &[
+            SettingHelp { name: "origin", help: "base URL, default https://api.openai.com/v1" },
+            SettingHelp { name: "key_env", help: "environment variable that holds the key; none where absent" },
+            SettingHelp { name: "model", help: "model name at the service, required" },
+            SettingHelp { name: "temperature", help: "0 to 2, default 0" },
+            SettingHelp { name: "top_p", help: "above 0 to 1; not sent where absent" },
+            SettingHelp { name: "output_tokens_max", help: "cap on a reply in tokens, default 16000" },
+            SettingHelp { name: "seed", help: "base of the sampling seeds, default 0; sample n sends seed + n" },
+            SettingHelp { name: "timeout_ms", help: "deadline of one request in milliseconds, default 300000" },
+            SettingHelp { name: "retries_max", help: "retries after the first request, default 10, at most 100" },
+            SettingHelp {
+                name: "retry_backoff_ms",
+                help: "longest first pause in milliseconds, default 1000; doubles",
+            },
+        ],
+        connect: connect_openai,
+    },
+    ProviderKind {
+        name: "scripted",
+        summary: "answers by rules from a file: deterministic, free, without a network",
+        remote: false,
+        settings: &[SettingHelp { name: "rules", help: "JSONL file of rules, required" }],
+        connect: connect_scripted,
+    },
+];
+
+/// Makes the provider that the route of a model alias names. Nothing is sent yet.
+///
+/// # Errors
+/// A provider that is not in [`PROVIDERS`], a setting that it needs or cannot take (by alias and field), a rules file
+/// that cannot be read or has a wrong line (by file and line).
+pub fn connect(alias: &str, route: &ModelRoute, sources: &RouteSources<'_>) -> Result<Arc<dyn Provider>, InputError> {
+    ProviderKind::named(&route.provider).and_then(|kind| (kind.connect)(route, sources)).map_err(|error| {
+        // A file is named well enough by itself; a field is not.
+        let is_field = error.subject.starts_with('`');
+        if is_field {
+            InputError { subject: format!("model alias {alias}, {}", error.subject), ..error }
+        } else {
+            error
+        }
+    })
+}
+
+fn connect_openai(route: &ModelRoute, sources: &RouteSources<'_>) -> Connected {
+    let model = route.model.clone().ok_or_else(|| {
+        InputError::new("`model`", "an openai route needs `model`")
+            .hint("add model = \"<name at the service>\" to its table")
+    })?;
+    Ok(Arc::new(OpenAi::new(OpenAiSettings {
+        origin: route.origin.clone().unwrap_or_else(|| ORIGIN_DEFAULT.to_owned()),
+        key: route.key_env.as_deref().map(|variable| key(variable, sources)).transpose()?,
+        key_env: route.key_env.clone(),
+        model,
+        temperature: route.temperature,
+        top_p: route.top_p,
+        output_tokens_max: route.output_tokens_max,
+        seed: Some(route.seed),
+        timeout: Duration::from_millis(route.timeout_ms),
+        retries_max: route.retries_max,
+        retry_backoff: Duration::from_millis(route.retry_backoff_ms),
+        jitter_seed: sources.jitter_seed,
+    })?))
+}
+
+fn key(variable: &str, sources: &RouteSources<'_>) -> Result<SecretString, InputError> {
+    let key = (sources.key)(variable).filter(|key| !key.expose_secret().trim().is_empty());
+    key.ok_or_else(|| {
+        InputError::new("`key_env`", format!("the environment variable {variable} is not set, or empty"))
+            .hint(format!("export {variable}=<key>, or take `key_env` out of the route if the service needs none"))
+    })
+}
+
+fn connect_scripted(route: &ModelRoute, sources: &RouteSources<'_>) -> Connected {
+    let file = route.rules.as_deref().ok_or_else(|| {
+        InputError::new("`rules`", "a scripted route needs `rules`").hint("add rules = \"<file>\" to its table")
+    })?;
+    Ok(Arc::new(Scripted::from_rules(file, &(sources.text)(file)?)?))
+}
