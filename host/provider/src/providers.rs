@@ -70,7 +70,10 @@ pub const PROVIDERS: &[ProviderKind] = &[
             SettingHelp { name: "origin", help: "base URL, default https://api.openai.com/v1" },
             SettingHelp { name: "key_env", help: "environment variable that holds the key; none where absent" },
             SettingHelp { name: "model", help: "model name at the service, required" },
-            SettingHelp { name: "temperature", help: "0 to 2, default 0" },
+            SettingHelp {
+                name: "temperature",
+                help: "0 to 2, default 0; OpenAI's reasoning models refuse it and get none",
+            },
             SettingHelp { name: "top_p", help: "above 0 to 1; not sent where absent" },
             SettingHelp { name: "output_tokens_max", help: "cap on a reply in tokens, default 16000" },
             SettingHelp { name: "seed", help: "base of the sampling seeds, default 0; sample n sends seed + n" },

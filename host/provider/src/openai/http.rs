@@ -96,10 +96,10 @@ fn client(url: &Url) -> Result<Client, InputError> {
     if is_loopback(url) {
         // A proxy of the environment cannot reach this machine's own servers.
         builder = builder.no_proxy();
-        if url.scheme() == "http" {
-            // The system's certificates are not needed, and a small container may have none.
-            builder = builder.tls_certs_only([]);
-        }
+    }
+    if url.scheme() == "http" {
+        // The system's certificates are not needed, and a small container may have none.
+        builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|error| {
         InputError::new("`origin`", format!("no connection can be made: {}", causes(&error)))

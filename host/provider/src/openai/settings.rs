@@ -21,7 +21,7 @@ pub struct OpenAiSettings {
     pub key_env: Option<String>,
     /// Model name at the service.
     pub model: String,
-    /// 0..=2; always sent, but not to reasoning models.
+    /// 0..=2; always sent, but not to OpenAI's reasoning models (o1, o3, o4, gpt-5), which refuse it, as they do `top_p`.
     pub temperature: f64,
     /// Above 0, at most 1; not sent where absent.
     pub top_p: Option<f64>,

@@ -240,7 +240,7 @@ async fn child_that_is_killed() {
     let (provider, _) = cached(&open(Path::new(&folder)));
     for n in 100.. {
         has(&provider, &format!("{n}")).await;
-        // Ends with a panic where nobody listens any more.
+        // Ends where nobody listens any more.
         writeln!(std::io::stdout(), "kept {n}").expect("the parent listens");
     }
 }
@@ -254,11 +254,14 @@ async fn a_killed_process_leaves_a_file_that_opens() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("itself again");
-    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let kept = lines.map_while(Result::ok).filter(|line| line.contains("kept ")).take(1000).count();
+    // Open until the end, so that the child does not find out and clean up.
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let kept = lines.by_ref().map_while(Result::ok).filter(|line| line.contains("kept ")).take(1000).count();
+    let note = open(folder.path()).note().map(str::to_owned);
     child.kill().expect("it runs");
     child.wait().expect("it ends");
     assert_eq!(kept, 1000);
+    assert!(note.is_some_and(|note| note.contains("in use by another process")));
     let cache = open(folder.path());
     assert_eq!(cache.note(), None);
     let (provider, _) = cached(&cache);
