@@ -10,10 +10,11 @@ pub(super) fn fault(settings: &OpenAiSettings, kind: FaultKind, text: &str, atte
     let OpenAiSettings { model, origin, key, .. } = settings;
     let requests = if attempts == 1 { String::new() } else { format!(" ({attempts} requests)") };
     let message = format!("model {model} at {origin}{requests}: {text}");
-    ServiceFault { kind, message: redact(&message, key.as_ref()), hint: hint(settings, kind) }
+    // Most of it is quoted and so redacted before; what the network said of the origin is not.
+    ServiceFault { kind, message: redact(&message, key.as_ref()), hint: hint(settings, kind, text) }
 }
 
-fn hint(settings: &OpenAiSettings, kind: FaultKind) -> Option<String> {
+fn hint(settings: &OpenAiSettings, kind: FaultKind, text: &str) -> Option<String> {
     let OpenAiSettings { model, origin, key_env, .. } = settings;
     Some(match (kind, key_env) {
         (FaultKind::Unauthorized, Some(variable)) => {
@@ -32,6 +33,9 @@ fn hint(settings: &OpenAiSettings, kind: FaultKind) -> Option<String> {
         }
         (FaultKind::QuotaExhausted, _) => format!("the account at {origin} has no credit left: top it up"),
         (FaultKind::RateLimited, _) => "lower `max_workers`, or raise the route's `retries_max`".to_owned(),
+        (FaultKind::Unreachable, _) if text.contains("certificate") => {
+            format!("if {origin} is what it says, add its authority to the system's, or name its file in SSL_CERT_FILE")
+        }
         (FaultKind::Unreachable, _) => format!("check that a server listens at {origin}"),
         (FaultKind::TimedOut, _) => "raise the route's `timeout_ms`, or lower its `output_tokens_max`".to_owned(),
         (FaultKind::ServerError, _) => format!("look into the log of the server at {origin}, or try again later"),
