@@ -318,9 +318,10 @@ pub trait Index: Send + Sync {
     fn search(&self, query: &str, k: u32) -> Result<Vec<Hit>, ServiceFault>;
 }
 
-/// The one way run files are written, so that a test can stop it after any byte.
+/// The one way a run's files are written, so that a test can stop it after any byte. Paths are absolute or count from
+/// the working directory; reading needs no port.
 pub trait RunFiles: Send + Sync {
-    /// Appends bytes to a file, made where missing.
+    /// Appends bytes to a file, made where missing. They survive the process but not yet a power cut.
     fn append(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()>;
     /// Makes what was appended survive a power cut.
     fn sync(&self, path: &Path) -> std::io::Result<()>;
@@ -328,6 +329,8 @@ pub trait RunFiles: Send + Sync {
     fn replace(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()>;
     /// Cuts a file to its first `length` bytes.
     fn truncate(&self, path: &Path, length: u64) -> std::io::Result<()>;
+    /// Removes a file; one that is not there is removed already.
+    fn remove(&self, path: &Path) -> std::io::Result<()>;
 }
 
 /// Where the time comes from.

@@ -1,22 +1,39 @@
 //! One run: every case through the chain and the scorer, journalled as it ends.
+//!
+//! Workers run cases side by side and hand their records to one committer, which writes what has queued while its last
+//! commit ran, with one sync for all of it: a case costs the workers no wait for the disk, and a crash at any byte
+//! loses at most the cases in flight. A case is reported finished only once its line is durable.
 
-use crate::artifacts::{self, RunFolder};
+use crate::artifacts;
+use crate::case::{InFlight, one_case};
+use crate::folder::{self, Begun, RunFolder};
+use crate::journal::{self, JOURNAL};
 pub use crate::services::Granted;
-use crate::services::Services;
+use crate::services::Waiting;
+use crate::stop::StopSignal;
+use crate::totals::{Facts, Phase, Totals};
 use fapo_core::InputError;
 use fapo_core::case::Case;
-use fapo_core::ports::{CaseServices, Chain, Definition, FinishedCase, ResourceUse, Scorer};
-use fapo_core::run::{CaseRecord, chain_exception, step_diagnostics};
-use futures::StreamExt;
-use serde_json::{Value, json};
+use fapo_core::ports::{Chain, Clock, Definition, RunFiles, Scorer};
+use fapo_core::run::CaseRecord;
+use serde_json::Value;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Shortest time between two writes of a live `progress.json`: each costs a rename and a sync.
+const PROGRESS_EVERY_MS: i64 = 500;
+
+/// Most records in one commit, so that a slow disk cannot make the next one arbitrarily large.
+const COMMIT_RECORDS_MAX: usize = 256;
 
 /// Everything a run needs.
 pub struct Evaluation {
     /// Whose run it is.
     pub tenant_id: String,
-    /// Planned cases, in order.
+    /// Planned cases, in order: the denominator.
     pub cases: Vec<Case>,
     /// The variant.
     pub definition: Definition,
@@ -32,129 +49,172 @@ pub struct Evaluation {
     pub workers: usize,
     /// Where the run goes.
     pub folder: PathBuf,
-    /// The artefact `run_config.json`, with `identity`.
+    /// The artefact `run_config.json`, with `run_id`, `identity` and `fapo.identity`.
     pub run_config: Value,
+    /// Forget what the folder holds.
+    pub fresh: bool,
+    /// Asks the run to end early.
+    pub stop: StopSignal,
+    /// The only way the run writes.
+    pub files: Arc<dyn RunFiles>,
+    /// Where times come from.
+    pub clock: Arc<dyn Clock>,
 }
 
-/// A finished run.
+/// What happens in a run, for those who watch.
+pub enum RunEvent<'a> {
+    /// The folder is open and no case has begun.
+    Started {
+        /// Id of the run, kept over continued starts.
+        run_id: &'a str,
+        /// Planned cases.
+        planned: usize,
+        /// Records of earlier starts.
+        finished: &'a [CaseRecord],
+    },
+    /// A case came to its end and its line is durable.
+    Finished {
+        /// Its record.
+        record: &'a CaseRecord,
+        /// Cases in flight.
+        cases_in_flight: usize,
+        /// Model calls that are waited for.
+        calls_in_flight: usize,
+    },
+}
+
+/// A run at its end, or as far as it came.
+#[derive(Debug)]
 pub struct RunReport {
     /// Id of the run, kept over continued starts.
     pub run_id: String,
-    /// Records in dataset order.
+    /// Records in dataset order; fewer than planned where the run was stopped.
     pub records: Vec<CaseRecord>,
     /// Cases that an earlier start of the same run had finished.
     pub resumed: usize,
+    /// It was asked to end early and cases are left; the same run continues.
+    pub stopped: bool,
+}
+
+/// How many of the planned cases the run's folder holds already. Writes nothing.
+///
+/// # Errors
+/// The folder holds a damaged journal.
+pub fn finished(run: &Evaluation) -> Result<usize, InputError> {
+    let path = run.folder.join(JOURNAL);
+    let found = journal::read(&path, &folder::read(&path)?)?;
+    let same = found.header.is_some_and(|header| header["identity"] == run.run_config["identity"]);
+    Ok(if same && !run.fresh { found.records.iter().filter(|r| folder::stands(r)).count() } else { 0 })
 }
 
 /// Runs what is not yet journalled, then writes the artefacts.
 ///
 /// # Errors
 /// The scorer refuses a row, or the run's folder cannot be used. Faults of cases are data, not errors.
-pub async fn evaluate(run: &Evaluation, progress: &(dyn Fn(&CaseRecord) + Sync)) -> Result<RunReport, InputError> {
-    let refused = run.scorer.validate(&run.cases, &run.profile).await;
-    let refused =
-        refused.map_err(|fault| InputError::new(format!("tenant {}, scorer", run.tenant_id), fault.message))?;
-    if let Some((at, why)) = refused.first() {
-        let subject = format!("tenant {}, case {:?}", run.tenant_id, run.cases[*at].case_id);
-        return Err(InputError::new(subject, format!("the scorer does not accept it: {why}"))
-            .hint("mend the row or the scoring_profile; nothing was run"));
-    }
-    let (mut folder, run_config, mut records) = RunFolder::open(&run.folder, &run.run_config)?;
+pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + Sync)) -> Result<RunReport, InputError> {
+    validate(run).await?;
+    let (folder, Begun { header, mut records }) = RunFolder::open(&run.folder, &run.files, &run.run_config, run.fresh)?;
+    let folder = Arc::new(folder);
+    let run_id = header["run_id"].as_str().unwrap_or_default().to_string();
     let resumed = records.len();
-    let started = jiff::Timestamp::now();
-    let done: std::collections::BTreeSet<usize> = records.iter().map(|r| r.index).collect();
-    let open = (0..run.cases.len()).filter(|index| !done.contains(index));
-    let mut ended = futures::stream::iter(open.map(|index| one_case(run, index))).buffer_unordered(run.workers.max(1));
-    while let Some(record) = ended.next().await {
-        folder.finished(&record)?;
-        progress(&record);
-        records.push(record);
+    observe(RunEvent::Started { run_id: &run_id, planned: run.cases.len(), finished: &records });
+    let facts = Facts { run_id: &run_id, planned: run.cases.len(), started: run.clock.now() };
+    let mut totals = Totals::default();
+    records.iter().for_each(|record| totals.add(record));
+
+    let crew = Crew::start(run, &records);
+    let Crew { workers: _workers, mut finished, in_flight, waiting } = crew;
+    let mut batch = Vec::new();
+    let mut progress_written: Option<jiff::Timestamp> = None;
+    while finished.recv_many(&mut batch, COMMIT_RECORDS_MAX).await > 0 {
+        batch = commit(&folder, std::mem::take(&mut batch)).await?;
+        for record in batch.drain(..) {
+            totals.add(&record);
+            observe(RunEvent::Finished {
+                record: &record,
+                cases_in_flight: in_flight.count(),
+                calls_in_flight: waiting.count(),
+            });
+            records.push(record);
+        }
+        let now = run.clock.now();
+        if progress_written.is_none_or(|then| now.duration_since(then).as_millis() >= i128::from(PROGRESS_EVERY_MS)) {
+            let ids = in_flight.case_ids(&run.cases);
+            folder.replace("progress.json", &totals.progress_json(&facts, Phase::Running, now, &ids, &[]))?;
+            progress_written = Some(now);
+        }
     }
-    drop(ended);
     records.sort_by_key(|r| r.index);
-    folder.replace("results.jsonl", &artifacts::results(&records))?;
-    folder.replace("run_config.json", &format!("{run_config:#}\n"))?;
-    folder.replace("summary.md", &artifacts::summary(&records))?;
-    folder
-        .replace("progress.json", &format!("{:#}\n", progress_json(run, &run_config["run_id"], &records, started)))?;
-    let run_id = run_config["run_id"].as_str().unwrap_or_default().to_string();
-    Ok(RunReport { run_id, records, resumed })
+    let stopped = records.len() < run.cases.len();
+    if stopped {
+        let text = totals.progress_json(&facts, Phase::Stopped, run.clock.now(), &[], &[]);
+        folder.replace("progress.json", &text)?;
+    } else {
+        folder.replace("results.jsonl", &artifacts::results(&records))?;
+        folder.replace("run_config.json", &format!("{header:#}\n"))?;
+        folder.replace("summary.md", &artifacts::summary(&records))?;
+        let text = totals.progress_json(&facts, Phase::Ended, run.clock.now(), &[], &records);
+        folder.replace("progress.json", &text)?;
+    }
+    Ok(RunReport { run_id, records, resumed, stopped })
 }
 
-fn progress_json(run: &Evaluation, run_id: &Value, records: &[CaseRecord], started: jiff::Timestamp) -> Value {
-    let ids = |failed: bool| -> Vec<&str> {
-        records.iter().filter(|r| r.fault.is_some() == failed).map(|r| r.case_id.as_str()).collect()
+async fn validate(run: &Evaluation) -> Result<(), InputError> {
+    let refused = run.scorer.validate(&run.cases, &run.profile).await;
+    let subject = format!("tenant {}, scorer", run.tenant_id);
+    let refused = refused.map_err(|fault| InputError::new(subject, fault.message))?;
+    let Some((at, why)) = refused.first() else {
+        return Ok(());
     };
-    let (failed, succeeded) = (ids(true), ids(false));
-    let status = match (failed.len(), succeeded.len()) {
-        (0, _) => "completed",
-        (_, 0) => "failed",
-        _ => "degraded",
-    };
-    let n = records.len().max(1) as f64;
-    json!({
-        "run_id": run_id, "status": status,
-        "total_cases": run.cases.len(), "completed_cases": records.len(), "successful_cases": succeeded.len(),
-        "started_at": started.to_string(), "updated_at": jiff::Timestamp::now().to_string(),
-        "avg_composite_score": records.iter().map(CaseRecord::composite).sum::<f64>() / n,
-        "weighted_avg_score": null, "score_breakdown_averages": artifacts::breakdown_averages(records),
-        "failed_case_ids": failed, "attempted_case_ids": records.iter().map(|r| &r.case_id).collect::<Vec<_>>(),
-        "successful_case_ids": succeeded, "in_flight_case_ids": [], "trust_tier_summaries": {},
-    })
+    let subject = format!("tenant {}, case {:?}", run.tenant_id, run.cases[*at].case_id);
+    Err(InputError::new(subject, format!("the scorer does not accept it: {why}"))
+        .hint("mend the row or the scoring_profile; nothing was run"))
 }
 
-async fn one_case(run: &Evaluation, index: usize) -> CaseRecord {
-    let case = &run.cases[index];
-    let services = Arc::new(Services::new(&run.tenant_id, run.granted.clone()));
-    let reached = Arc::clone(&services) as Arc<dyn CaseServices>;
-    let outcome = run.chain.run(&run.definition, &case.input(), reached).await;
-    let (calls, searches) = services.take();
-    let output_text = answer(&run.definition, &outcome.steps);
-    let mut record = CaseRecord {
-        index,
-        case_id: case.case_id.clone(),
-        task_type: case.task_type.clone(),
-        score: None,
-        fault: outcome.fault,
-        diagnostics: step_diagnostics(&outcome.steps),
-        output_text,
-        steps: outcome.steps,
-        calls,
-        searches,
-        chain_use: outcome.used,
-        scorer_use: ResourceUse::default(),
-    };
-    if let Some(fault) = &record.fault {
-        record.diagnostics = vec![chain_exception(fault)];
-        return record;
-    }
-    if record.output_text.trim().is_empty() {
-        record.diagnostics.push("the chain gave no answer".into());
-    }
-    let finished = FinishedCase {
-        case: case.clone(),
-        steps: record.steps.iter().map(|t| t.step.clone()).collect(),
-        searches: record.searches.clone(),
-        output_text: record.output_text.clone(),
-    };
-    let scored = run.scorer.score(&finished, &run.profile).await;
-    record.scorer_use = scored.used;
-    match scored.result {
-        Ok(score) => {
-            record.diagnostics.extend(score.diagnostics.iter().cloned());
-            record.score = Some(score);
+/// Makes records durable, off the threads that run cases.
+async fn commit(folder: &Arc<RunFolder>, records: Vec<CaseRecord>) -> Result<Vec<CaseRecord>, InputError> {
+    let folder = Arc::clone(folder);
+    let written = tokio::task::spawn_blocking(move || folder.finished(&records).map(|()| records)).await;
+    written.unwrap_or_else(|e| Err(InputError::new("journal", format!("the writer failed: {e}"))))
+}
+
+/// The workers of a run; dropping it ends them.
+struct Crew {
+    workers: JoinSet<()>,
+    finished: mpsc::Receiver<CaseRecord>,
+    in_flight: Arc<InFlight>,
+    waiting: Arc<Waiting>,
+}
+
+impl Crew {
+    /// Starts workers on the cases that have no record yet.
+    fn start(run: &Arc<Evaluation>, records: &[CaseRecord]) -> Self {
+        let done: BTreeSet<usize> = records.iter().map(|r| r.index).collect();
+        let open: VecDeque<usize> = (0..run.cases.len()).filter(|index| !done.contains(index)).collect();
+        let count = run.workers.max(1).min(open.len());
+        let open = Arc::new(Mutex::new(open));
+        // One place a worker: a slow disk stops the workers before records pile up.
+        let (send, finished) = mpsc::channel(run.workers.max(1));
+        let (in_flight, waiting) = (Arc::<InFlight>::default(), Arc::<Waiting>::default());
+        let mut workers = JoinSet::new();
+        for _ in 0..count {
+            let (run, open, send) = (Arc::clone(run), Arc::clone(&open), send.clone());
+            let (in_flight, waiting) = (Arc::clone(&in_flight), Arc::clone(&waiting));
+            workers.spawn(async move {
+                while !run.stop.is_set() {
+                    let next = open.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some(index) = next else { return };
+                    let record = {
+                        let _here = in_flight.enter(index);
+                        one_case(&run, index, &waiting).await
+                    };
+                    // The committer is gone where the disk failed; then there is nobody to tell.
+                    if send.send(record).await.is_err() {
+                        return;
+                    }
+                }
+            });
         }
-        Err(fault) => {
-            record.diagnostics.push(format!("Scorer fault: {}", fault.message));
-            record.fault = Some(fault);
-        }
+        Crew { workers, finished, in_flight, waiting }
     }
-    record
-}
-
-/// The last `output-text` that a step set, else the latest main output of the graph's output node.
-fn answer(definition: &Definition, steps: &[fapo_core::ports::TimedStep]) -> String {
-    let set = steps.iter().rev().find_map(|t| t.step.output_text.clone());
-    let of_node = || steps.iter().rev().find(|t| t.step.id.node == definition.graph.output);
-    set.or_else(|| of_node().map(|t| t.step.main_output().to_string())).unwrap_or_default()
 }

@@ -1,5 +1,17 @@
 //! Evaluation: a chain over cases, a scorer over its answers, a journal, the artefacts.
+//!
+//! `evaluate` is the run; `folder` and `journal` keep it on disk through the port for files; `stored` reads runs
+//! back, `compare` sets two side by side, `recorded` puts outputs made elsewhere in the place of a chain.
 
 pub mod artifacts;
+mod case;
+pub mod compare;
 pub mod evaluate;
+pub mod files;
+mod folder;
+mod journal;
+pub mod recorded;
 mod services;
+pub mod stop;
+pub mod stored;
+mod totals;

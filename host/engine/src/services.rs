@@ -7,6 +7,7 @@ use fapo_core::ports::{
 use fapo_core::run::CallRecord;
 use futures::future::join_all;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -22,10 +23,35 @@ pub struct Granted {
     pub indexes: BTreeMap<String, Arc<dyn Index>>,
 }
 
+/// Model calls of a run that are waited for.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(AtomicUsize);
+
+impl Waiting {
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self) -> WaitingCall<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        WaitingCall(self)
+    }
+}
+
+/// One call that is waited for; dropping it ends the wait, also where the case was given up.
+struct WaitingCall<'a>(&'a Waiting);
+
+impl Drop for WaitingCall<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Services of one case.
 pub(crate) struct Services {
     tenant_id: String,
     granted: Granted,
+    waiting: Arc<Waiting>,
     records: Mutex<Records>,
 }
 
@@ -37,8 +63,8 @@ struct Records {
 }
 
 impl Services {
-    pub(crate) fn new(tenant_id: &str, granted: Granted) -> Self {
-        Services { tenant_id: tenant_id.into(), granted, records: Mutex::default() }
+    pub(crate) fn new(tenant_id: &str, granted: Granted, waiting: Arc<Waiting>) -> Self {
+        Services { tenant_id: tenant_id.into(), granted, waiting, records: Mutex::default() }
     }
 
     /// Calls and searches of the case, in the order of their requests.
@@ -94,6 +120,7 @@ impl Services {
                     stop: request.stop.clone(),
                     sample,
                 };
+                let _waits = self.waiting.enter();
                 provider.generate(&call).await
             }
         };

@@ -2,7 +2,7 @@
 
 use crate::analysis::Analyser;
 use crate::layout::{self, Fields};
-use crate::manifest::{HINT_BUILD, IndexManifest};
+use crate::manifest::{HINT_BUILD, IndexManifest, IndexSettings};
 use fapo_core::InputError;
 use fapo_core::fault::FaultKind;
 use fapo_core::ports::{Hit, Index, ServiceFault};
@@ -107,6 +107,14 @@ impl Bm25Index {
             segment,
             store,
         })
+    }
+
+    /// Whether it is what [`build`](crate::build()) would make of `corpus` now. Reads the corpus once.
+    ///
+    /// # Errors
+    /// The corpus cannot be read.
+    pub fn was_built_from(&self, corpus: &Path, settings: IndexSettings) -> Result<bool, InputError> {
+        Ok(self.manifest.fits(&crate::corpus::digest(&crate::corpus::read(corpus)?), settings))
     }
 
     /// What it was built from.

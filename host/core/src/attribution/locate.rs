@@ -147,9 +147,24 @@ mod tests {
     #[test]
     fn the_loss_is_laid_at_the_step_after_the_last_that_held_the_answer() {
         for (outputs, answer, step, loss) in [
-            (&[("find", "Mara Quill built it"), ("answer", "It was Mara  QUILL.")][..], "Mara Quill", "answer", Loss::Form),
-            (&[("find", "Mara Quill built it"), ("sum", "Mara Quill"), ("answer", "nobody")], "Mara Quill", "answer", Loss::Dropped),
-            (&[("find", "Mara Quill built it"), ("sum", "a keeper"), ("answer", "nobody")], "Mara Quill", "sum", Loss::Dropped),
+            (
+                &[("find", "Mara Quill built it"), ("answer", "It was Mara  QUILL.")][..],
+                "Mara Quill",
+                "answer",
+                Loss::Form,
+            ),
+            (
+                &[("find", "Mara Quill built it"), ("sum", "Mara Quill"), ("answer", "nobody")],
+                "Mara Quill",
+                "answer",
+                Loss::Dropped,
+            ),
+            (
+                &[("find", "Mara Quill built it"), ("sum", "a keeper"), ("answer", "nobody")],
+                "Mara Quill",
+                "sum",
+                Loss::Dropped,
+            ),
             (&[("find", "nothing"), ("answer", "nobody")], "Mara Quill", "find", Loss::NeverPresent),
             (&[("find", "no, yes"), ("answer", "perhaps")], "yes", "answer", Loss::Unknown),
             (&[("find", "124 stones"), ("answer", "x")], "24", "find", Loss::NeverPresent),

@@ -1,0 +1,169 @@
+//! `fapo eval`: evaluate what a config says.
+
+use super::lines::{Line, PlanLine, PlannedNode};
+use super::printer::Printer;
+use super::report::{RunView, print_run};
+use super::{Exit, live};
+use crate::place::Place;
+use crate::plan::{EvalOptions, Plan, plan};
+use crate::variant::calling_nodes;
+use fapo_core::InputError;
+use fapo_core::fault::FaultKind;
+use fapo_core::grants::ModelRoute;
+use fapo_engine::evaluate::{Evaluation, RunReport};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Evaluate what a config says; the same command again continues, or prints what is finished.
+///
+/// A run goes to the config's `output_dir` inside the work folder, else to runs/<tenant>-<identity>. Ctrl-C finishes
+/// the cases in flight; the same command then goes on. Cases with a fault of the model service are tried again by the
+/// same command, faults of the tenant's own code stand.
+#[derive(clap::Args, Clone, Default)]
+#[command(after_help = "Example: fapo eval --config tenants/demo_qa/configs/validation.json --limit 5\n\n\
+A whole config:\n\
+{\n  \"tenant_id\": \"demo_qa\",\n  \"provider\": \"scripted\",\n  \"provider_settings\": {\"model\": \"scripted\", \"temperature\": 0.0, \"max_tokens\": 64},\n  \
+\"dataset\": {\"path\": \"tenants/demo_qa/datasets/validation.jsonl\"},\n  \
+\"chain\": {\"path\": \"tenants/demo_qa/chains/baseline.json\",\n            \"config\": {\"prompt_paths\": {\"generate_answer\": \"tenants/demo_qa/prompts/modules/generate_answer/variant-001.md\"},\n                       \"retrieval_k\": 1}},\n  \
+\"scoring_profile\": {\"metric\": \"exact_match\"},\n  \"max_workers\": 8\n}")]
+pub(super) struct Eval {
+    /// The eval config; a relative path counts from the root.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only the first cases.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Only this case; may be given several times.
+    #[arg(long, value_name = "CASE_ID")]
+    case: Vec<String>,
+    /// In place of the config's `output_dir`; counts from the work folder.
+    #[arg(long, value_name = "DIR")]
+    output_dir: Option<String>,
+    /// Start over: forget what the run's folder holds.
+    #[arg(long)]
+    fresh: bool,
+    /// Check everything and show what would be called; call and write nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// An evaluation at its end.
+pub(super) struct Ended {
+    pub(super) report: RunReport,
+    pub(super) dir: PathBuf,
+    /// Limits that were in force.
+    pub(super) limits: Value,
+    pub(super) exit: Exit,
+}
+
+impl Eval {
+    /// The whole of a config.
+    pub(super) fn of(config: &str) -> Self {
+        Eval { config: config.into(), ..Eval::default() }
+    }
+
+    pub(super) async fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
+        if !self.dry_run {
+            return Ok(evaluate(&self, place, printer).await?.exit);
+        }
+        let plan = plan(place, &self.options()).await?;
+        print_plan(&plan, printer)?;
+        Ok(Exit::Done)
+    }
+
+    fn options(&self) -> EvalOptions {
+        EvalOptions {
+            config: self.config.clone(),
+            limit: self.limit,
+            case_ids: self.case.clone(),
+            scorer: None,
+            output_dir: self.output_dir.clone(),
+            fresh: self.fresh,
+        }
+    }
+}
+
+/// Plans, runs and prints.
+///
+/// # Errors
+/// Bad input, or the run's folder cannot be written.
+pub(super) async fn evaluate(eval: &Eval, place: &Place, printer: Printer) -> Result<Ended, InputError> {
+    let Plan { evaluation, grant, warnings, replies } = plan(place, &eval.options()).await?;
+    for warning in &warnings {
+        printer.warning(warning);
+    }
+    let (report, evaluation) = live::run(evaluation, printer).await?;
+    if let Some(losses) = replies.as_ref().and_then(|cache| cache.losses()) {
+        printer.warning(&losses);
+    }
+    let exit = print_end(&report, &evaluation, printer);
+    Ok(Ended { dir: evaluation.folder.clone(), limits: json!(grant.limits), exit, report })
+}
+
+/// Prints a run at its end and says how it ended.
+pub(super) fn print_end(report: &RunReport, evaluation: &Evaluation, printer: Printer) -> Exit {
+    let planned = evaluation.cases.len();
+    if report.stopped {
+        let left = planned - report.records.len();
+        printer.note(&format!("stopped: {left} cases are left; the same command goes on"));
+    }
+    let view = RunView {
+        run_id: &report.run_id,
+        planned,
+        records: &report.records,
+        resumed: report.resumed,
+        dir: evaluation.folder.display().to_string(),
+    };
+    print_run(&view, &evaluation.cases, printer);
+    let mut faults = report.records.iter().filter_map(|r| r.fault.as_ref()).peekable();
+    if !report.stopped && faults.peek().is_none() {
+        return Exit::Done;
+    }
+    if faults.any(|fault| matches!(fault.kind, FaultKind::QuotaExhausted | FaultKind::Budget)) {
+        return Exit::Budget;
+    }
+    Exit::Partial
+}
+
+fn print_plan(plan: &Plan, printer: Printer) -> Result<(), InputError> {
+    for warning in &plan.warnings {
+        printer.warning(warning);
+    }
+    let evaluation = &plan.evaluation;
+    let done = fapo_engine::evaluate::finished(evaluation)?;
+    let (planned, open) = (evaluation.cases.len(), evaluation.cases.len() - done);
+    let nodes: Vec<PlannedNode> = calling_nodes(&evaluation.definition.graph)
+        .into_iter()
+        .map(|(node, alias)| {
+            let route = plan.grant.models.get(&alias).map_or(Value::Null, without_files);
+            PlannedNode { node, alias, route }
+        })
+        .collect();
+    printer.text(&format!("{planned} cases planned, {done} finished already, {open} to run"));
+    printer.text(&format!(
+        "about {} model calls: one a case for each node below, more where a loop repeats one",
+        open * nodes.len()
+    ));
+    let rows = nodes.iter().map(|n| {
+        let text = |key: &str| n.route[key].as_str().unwrap_or("-").to_string();
+        vec![n.node.clone(), n.alias.clone(), text("provider"), text("origin"), text("model")]
+    });
+    printer.table(&["node", "alias", "provider", "origin", "model"], rows.collect());
+    printer.text(&format!("folder {}", evaluation.folder.display()));
+    printer.line(&Line::Plan(PlanLine {
+        tenant_id: evaluation.tenant_id.clone(),
+        planned: planned as u64,
+        completed: done as u64,
+        nodes,
+        dir: evaluation.folder.display().to_string(),
+    }));
+    Ok(())
+}
+
+/// A route as people may see it: service, model and sampling.
+fn without_files(route: &ModelRoute) -> Value {
+    json!({
+        "provider": route.provider, "origin": route.origin, "model": route.model, "temperature": route.temperature,
+        "top_p": route.top_p, "output_tokens_max": route.output_tokens_max,
+    })
+}

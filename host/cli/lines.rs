@@ -1,0 +1,282 @@
+//! What `--json` prints: one object a line on stdout, told apart by `kind`. The schema is published in
+//! `schemas/cli-lines.schema.json`; `fapo schema` prints it.
+
+use fapo_core::fault::Fault;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+/// One line.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Line {
+    /// A case came to its end and is journalled.
+    Case(CaseLine),
+    /// How far a run is.
+    Progress(ProgressLine),
+    /// Calls and tokens of a run.
+    Usage(UsageLine),
+    /// A run: the last line of `eval` and `score`, the first of `show`.
+    Run(RunLine),
+    /// What `eval --dry-run` would do.
+    Plan(PlanLine),
+    /// A step whose cases failed, of a run.
+    FailingStep(FailingStepLine),
+    /// One case in full.
+    CaseDetail(CaseDetailLine),
+    /// Two runs, paired by case.
+    Comparison(ComparisonLine),
+    /// Something was checked.
+    Check(CheckLine),
+    /// A component's passport.
+    Component(ComponentLine),
+    /// A file or folder was made.
+    Created {
+        /// Where.
+        path: String,
+    },
+    /// A file or folder was removed.
+    Removed {
+        /// Where.
+        path: String,
+    },
+    /// An index stands.
+    Index(IndexLine),
+    /// Cases were imported.
+    Import(ImportLine),
+    /// Something to know that stops nothing.
+    Warning {
+        /// What.
+        message: String,
+    },
+    /// The command ended with an error.
+    Error {
+        /// The culprit.
+        subject: String,
+        /// Why.
+        message: String,
+        /// The way out.
+        hint: Option<String>,
+    },
+}
+
+/// See [`Line::Case`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CaseLine {
+    /// The case.
+    pub case_id: String,
+    /// `succeeded` or `failed`.
+    pub status: &'static str,
+    /// 0..=100; 0 where the case failed.
+    pub composite: f64,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+}
+
+/// See [`Line::Progress`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ProgressLine {
+    /// The run.
+    pub run_id: String,
+    /// `running`, `completed`, `degraded`, `failed` or `stopped`.
+    pub status: String,
+    /// Planned cases.
+    pub planned: u64,
+    /// Cases at their end.
+    pub completed: u64,
+    /// Cases with a fault.
+    pub errors: u64,
+    /// Mean composite over completed cases, faults as 0.
+    pub mean: Option<f64>,
+}
+
+/// See [`Line::Usage`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct UsageLine {
+    /// Model calls.
+    pub calls: u64,
+    /// Calls that a service was asked for.
+    pub paid: u64,
+    /// Calls answered from the response cache.
+    pub cached: u64,
+    /// Tokens of prompts, where the service counted them.
+    pub prompt_tokens: u64,
+    /// Tokens of replies, where the service counted them.
+    pub completion_tokens: u64,
+    /// Calls whose tokens are unknown.
+    pub calls_without_usage: u64,
+}
+
+/// A mean with its interval.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+pub struct Mean {
+    /// 0..=100; null without cases.
+    pub mean: Option<f64>,
+    /// 95% interval; null for fewer than two cases.
+    pub ci: Option<[f64; 2]>,
+}
+
+/// See [`Line::Run`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RunLine {
+    /// The run.
+    pub run_id: String,
+    /// Planned cases: the denominator.
+    pub planned: u64,
+    /// Cases at their end, in this start or an earlier one.
+    pub completed: u64,
+    /// Cases with a fault; each counts as 0.
+    pub errors: u64,
+    /// Mean composite over planned cases.
+    pub composite: Mean,
+    /// Folder of the run.
+    pub dir: String,
+}
+
+/// See [`Line::Plan`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PlanLine {
+    /// The tenant.
+    pub tenant_id: String,
+    /// Planned cases.
+    pub planned: u64,
+    /// Cases that the run's folder already holds.
+    pub completed: u64,
+    /// Nodes that call a model, with the alias each calls.
+    pub nodes: Vec<PlannedNode>,
+    /// Folder of the run.
+    pub dir: String,
+}
+
+/// A node that calls a model.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PlannedNode {
+    /// The node.
+    pub node: String,
+    /// Its model alias.
+    pub alias: String,
+    /// What the alias stands for; never a key.
+    pub route: Value,
+}
+
+/// See [`Line::FailingStep`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FailingStepLine {
+    /// The step, or the phase where no step is known.
+    pub step: String,
+    /// Why.
+    pub why: String,
+    /// Cases.
+    pub cases: u64,
+    /// Up to five of them.
+    pub case_ids: Vec<String>,
+}
+
+/// See [`Line::CaseDetail`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CaseDetailLine {
+    /// The row of `results.jsonl`.
+    pub result: Value,
+    /// Steps: outputs, diagnostics, seconds.
+    pub steps: Value,
+    /// Model calls: the prompt as rendered, the reply, tokens.
+    pub calls: Value,
+    /// Share of each limit that was used, by role.
+    pub limits: Value,
+}
+
+/// See [`Line::Comparison`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ComparisonLine {
+    /// Pairs.
+    pub cases: u64,
+    /// Mean of the first run over the pairs.
+    pub mean_a: f64,
+    /// Mean of the second run over the pairs.
+    pub mean_b: f64,
+    /// Paired difference, second minus first.
+    pub difference: Mean,
+    /// Cases that the second run scores higher.
+    pub fixed: Vec<String>,
+    /// Cases that the second run scores lower.
+    pub broken: Vec<String>,
+    /// Cases with equal scores.
+    pub same: u64,
+    /// Cases of only one run: they are left out of the pairs.
+    pub unpaired: Vec<String>,
+}
+
+/// See [`Line::Check`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CheckLine {
+    /// What was looked at.
+    pub subject: String,
+    /// `ok`, `warning` or `error`.
+    pub status: CheckStatus,
+    /// What was found.
+    pub message: String,
+    /// The way out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckStatus {
+    /// Nothing to do.
+    Ok,
+    /// Works, but look at it.
+    Warning,
+    /// Does not work.
+    Error,
+}
+
+/// See [`Line::Component`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ComponentLine {
+    /// Where it came from.
+    pub source: String,
+    /// `sha256:` of its bytes.
+    pub digest: String,
+    /// Size.
+    pub bytes: u64,
+    /// `chain`, `node`, `scorer`.
+    pub roles: Vec<String>,
+    /// Everything it imports.
+    pub imports: Vec<String>,
+    /// SDK version, where stamped.
+    pub sdk: Option<String>,
+}
+
+/// See [`Line::Index`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct IndexLine {
+    /// The operator's name.
+    pub name: String,
+    /// Passages in it.
+    pub passages: u64,
+    /// Over text and settings.
+    pub digest: String,
+    /// Where it stands.
+    pub dir: String,
+}
+
+/// See [`Line::Import`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ImportLine {
+    /// Cases written.
+    pub cases: u64,
+    /// Where.
+    pub dataset: String,
+    /// Passages written, where the file brings texts and they were asked for.
+    pub passages: Option<u64>,
+    /// Where the passages went.
+    pub corpus: Option<String>,
+}
+
+/// The published schema of a line.
+pub fn schema() -> Value {
+    serde_json::to_value(schemars::schema_for!(Line)).expect("a schema is JSON")
+}

@@ -1,0 +1,190 @@
+//! The command line: one file a command, one table of them all.
+
+mod compare;
+mod data_import;
+mod demo;
+mod doctor;
+mod eval;
+mod index_build;
+pub mod lines;
+mod live;
+mod printer;
+mod progress;
+mod report;
+mod reset_tenant;
+mod score;
+mod show;
+mod tenant_build;
+mod tenant_check;
+mod tenant_inspect;
+mod tenant_new;
+
+use crate::place::Place;
+use clap::{Args, Parser, Subcommand};
+use fapo_core::InputError;
+use printer::Printer;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// How a command that did not fail ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// Everything was done.
+    Done = 0,
+    /// A check or a gate did not pass.
+    Failed = 1,
+    /// A budget or a quota is spent; the same command continues.
+    Budget = 4,
+    /// Some cases have a fault, or the run was stopped; the same command continues.
+    Partial = 5,
+}
+
+/// Exit code of bad input.
+const EXIT_INPUT: u8 = 2;
+/// Exit code of a fault of the program itself.
+const EXIT_INTERNAL: u8 = 3;
+
+/// Evaluates LLM pipelines whose chains and scorers run in a WebAssembly sandbox.
+#[derive(Parser)]
+#[command(
+    name = "fapo",
+    version,
+    after_help = "Exit codes: 0 done, 1 a check failed, 2 wrong usage or input, 3 internal, 4 budget or quota spent, 5 partial.\n\
+                  Example: fapo demo"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    globals: Globals,
+}
+
+#[derive(Args)]
+struct Globals {
+    /// Repository root: holds `tenants/`, and paths inside configs count from it.
+    #[arg(long, global = true, default_value = ".", value_name = "DIR")]
+    root: PathBuf,
+    /// The operator's file: which models and indexes tenants may use [default: fapo.toml in the root, else
+    /// fapo/fapo.toml in the user's configuration folder].
+    #[arg(long, global = true, value_name = "FILE")]
+    operator: Option<PathBuf>,
+    /// Where runs, indexes and caches go.
+    #[arg(long, global = true, default_value = "fapo-work", value_name = "DIR")]
+    work: PathBuf,
+    /// One JSON object a line on stdout; see `fapo schema`.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Demo),
+    Eval(eval::Eval),
+    Score(score::ScoreOutputs),
+    Show(show::Show),
+    Progress(progress::Progress),
+    Compare(compare::Compare),
+    /// Make, build, check and inspect tenants.
+    #[command(subcommand)]
+    Tenant(Tenant),
+    /// Build indexes.
+    #[command(subcommand)]
+    Index(Index),
+    /// Import datasets.
+    #[command(subcommand)]
+    Data(Data),
+    Doctor(doctor::Doctor),
+    ResetTenant(reset_tenant::ResetTenant),
+    /// Print the JSON schema of the lines that `--json` prints.
+    #[command(after_help = "Example: fapo schema > cli-lines.schema.json")]
+    Schema,
+}
+
+#[derive(Subcommand)]
+enum Tenant {
+    New(tenant_new::New),
+    Build(tenant_build::Build),
+    Check(tenant_check::Check),
+    Inspect(tenant_inspect::Inspect),
+}
+
+#[derive(Subcommand)]
+enum Index {
+    Build(index_build::Build),
+}
+
+#[derive(Subcommand)]
+enum Data {
+    Import(data_import::Import),
+}
+
+/// Runs the program with its arguments.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version are no errors; clap prints either.
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { EXIT_INPUT } else { 0 });
+        }
+    };
+    let printer = Printer::new(cli.globals.json);
+    let place = Place::new(cli.globals.root, cli.globals.operator, cli.globals.work, user_config());
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            printer.error(&InputError::new("the asynchronous runtime", e.to_string()));
+            return ExitCode::from(EXIT_INTERNAL);
+        }
+    };
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        runtime.block_on(dispatch(cli.command, &place, printer))
+    }));
+    // Blocking work that a stopped command left behind is not waited for.
+    runtime.shutdown_background();
+    match ended {
+        Ok(Ok(exit)) => ExitCode::from(exit as u8),
+        Ok(Err(e)) => {
+            printer.error(&e);
+            ExitCode::from(EXIT_INPUT)
+        }
+        // The panic's own message is on stderr already.
+        Err(_) => {
+            printer.error(
+                &InputError::new("fapo", "a fault of the program itself; its message stands above")
+                    .hint("please report it; finished cases are journalled and the same command continues"),
+            );
+            ExitCode::from(EXIT_INTERNAL)
+        }
+    }
+}
+
+async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<Exit, InputError> {
+    match command {
+        Command::Demo(demo) => demo.run(place, printer).await,
+        Command::Eval(eval) => eval.run(place, printer).await,
+        Command::Score(score) => score.run(place, printer).await,
+        Command::Show(show) => show.run(place, printer),
+        Command::Progress(progress) => progress.run(place, printer),
+        Command::Compare(compare) => compare.run(place, printer),
+        Command::Tenant(Tenant::New(new)) => new.run(place, printer),
+        Command::Tenant(Tenant::Build(build)) => build.run(place, printer),
+        Command::Tenant(Tenant::Check(check)) => check.run(place, printer).await,
+        Command::Tenant(Tenant::Inspect(inspect)) => inspect.run(place, printer),
+        Command::Index(Index::Build(build)) => build.run(place, printer),
+        Command::Data(Data::Import(import)) => import.run(place, printer),
+        Command::Doctor(doctor) => doctor.run(place, printer),
+        Command::ResetTenant(reset) => reset.run(place, printer),
+        Command::Schema => {
+            Printer::new(false).text(&format!("{:#}", lines::schema()));
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// The user's configuration folder, as the desktop standard has it.
+fn user_config() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))
+}

@@ -1,0 +1,257 @@
+//! What a run and a case look like to people and to programs.
+
+use super::lines::{CaseDetailLine, FailingStepLine, Line, Mean, RunLine, UsageLine};
+use super::printer::Printer;
+use fapo_core::attribution::failing_steps;
+use fapo_core::case::Case;
+use fapo_core::fault::{Fault, step_name};
+use fapo_core::limits::LIMITS;
+use fapo_core::ports::ResourceUse;
+use fapo_core::run::CaseRecord;
+use fapo_core::stats::composite_estimate;
+use fapo_engine::artifacts::breakdown_averages;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Case ids shown with a failing step.
+const CASES_SHOWN_MAX: usize = 5;
+/// Characters of a text shown in a table.
+const CELL_CHARS_MAX: usize = 60;
+
+/// A run, as far as it has come.
+pub(super) struct RunView<'a> {
+    pub(super) run_id: &'a str,
+    /// Planned cases: the denominator of every mean.
+    pub(super) planned: usize,
+    /// In dataset order.
+    pub(super) records: &'a [CaseRecord],
+    /// Cases that an earlier start had finished.
+    pub(super) resumed: usize,
+    pub(super) dir: String,
+}
+
+impl RunView<'_> {
+    fn errors(&self) -> usize {
+        self.records.iter().filter(|r| r.fault.is_some()).count()
+    }
+
+    /// Composite over planned cases: one that has not run counts as 0, and there is no interval then.
+    fn composite(&self) -> Mean {
+        let values: Vec<f64> = self.records.iter().map(CaseRecord::composite).collect();
+        if values.len() < self.planned {
+            return Mean { mean: Some(values.iter().sum::<f64>() / self.planned as f64), ci: None };
+        }
+        let estimate = composite_estimate(&values);
+        Mean { mean: estimate.map(|e| e.mean), ci: estimate.and_then(|e| e.ci) }
+    }
+}
+
+/// Prints a run; its line for programs comes last.
+pub(super) fn print_run(run: &RunView<'_>, cases: &[Case], printer: Printer) {
+    let (errors, composite, usage) = (run.errors(), run.composite(), usage(run.records));
+    let number = |value: f64| format!("{value:.2}");
+    let mut rows = vec![
+        vec!["run".to_string(), run.run_id.to_string()],
+        vec!["cases".into(), cases_text(run, errors)],
+        vec!["composite".into(), mean_text(composite)],
+    ];
+    for (name, mean) in breakdown_averages(run.records) {
+        rows.push(vec![format!("  {name}"), number(mean * run.records.len() as f64 / run.planned.max(1) as f64)]);
+    }
+    rows.push(vec!["calls".into(), format!("{} ({} paid, {} from the cache)", usage.calls, usage.paid, usage.cached)]);
+    rows.push(vec!["tokens".into(), tokens_text(&usage)]);
+    rows.push(vec!["folder".into(), run.dir.clone()]);
+    printer.table(&["", ""], rows);
+    print_faults(run.records, printer);
+    print_failing_steps(cases, run.records, printer);
+    printer.line(&Line::Usage(usage));
+    printer.line(&Line::Run(RunLine {
+        run_id: run.run_id.into(),
+        planned: run.planned as u64,
+        completed: run.records.len() as u64,
+        errors: errors as u64,
+        composite,
+        dir: run.dir.clone(),
+    }));
+}
+
+fn cases_text(run: &RunView<'_>, errors: usize) -> String {
+    let mut text = format!("{} planned, {} completed, {errors} with a fault", run.planned, run.records.len());
+    if run.resumed > 0 {
+        text.push_str(&format!(", {} of an earlier start", run.resumed));
+    }
+    text
+}
+
+fn mean_text(mean: Mean) -> String {
+    match (mean.mean, mean.ci) {
+        (Some(m), Some([lo, hi])) => format!("{m:.2}  (95% interval {lo:.1} to {hi:.1})"),
+        (Some(m), None) => format!("{m:.2}"),
+        (None, _) => "none".into(),
+    }
+}
+
+fn tokens_text(usage: &UsageLine) -> String {
+    let unknown = match usage.calls_without_usage {
+        0 => String::new(),
+        n => format!(", unknown for {n} calls"),
+    };
+    format!("{} prompt, {} reply{unknown}", usage.prompt_tokens, usage.completion_tokens)
+}
+
+fn usage(records: &[CaseRecord]) -> UsageLine {
+    let calls = || records.iter().flat_map(|r| &r.calls);
+    UsageLine {
+        calls: calls().count() as u64,
+        paid: records.iter().map(CaseRecord::paid_calls).sum(),
+        cached: calls().filter(|c| c.cached).count() as u64,
+        prompt_tokens: calls().filter_map(|c| c.usage).map(|u| u.prompt_tokens).sum(),
+        completion_tokens: calls().filter_map(|c| c.usage).map(|u| u.completion_tokens).sum(),
+        calls_without_usage: calls().filter(|c| c.usage.is_none() && c.reply.is_some()).count() as u64,
+    }
+}
+
+/// Faults with their numbers; equal messages are one row.
+fn print_faults(records: &[CaseRecord], printer: Printer) {
+    let mut groups: BTreeMap<(String, String), (usize, &str)> = BTreeMap::new();
+    for record in records {
+        if let Some(Fault { phase, kind, message, .. }) = &record.fault {
+            let word = |value: Value| value.as_str().unwrap_or_default().to_string();
+            let key = (format!("{}, {}", word(json!(phase)), word(json!(kind))), cut(message));
+            groups.entry(key).or_insert((0, &record.case_id)).0 += 1;
+        }
+    }
+    if groups.is_empty() {
+        return;
+    }
+    printer.text("");
+    let rows = groups.into_iter().map(|((what, message), (n, first))| vec![what, n.to_string(), first.into(), message]);
+    printer.table(&["fault", "cases", "first", "message"], rows.collect());
+}
+
+fn print_failing_steps(cases: &[Case], records: &[CaseRecord], printer: Printer) {
+    let steps = failing_steps(cases, records);
+    if steps.is_empty() {
+        return;
+    }
+    printer.text("");
+    let rows = steps.iter().map(|group| {
+        let shown: Vec<&str> = group.case_ids.iter().take(CASES_SHOWN_MAX).map(String::as_str).collect();
+        vec![group.step.clone(), group.case_ids.len().to_string(), group.loss.why().into(), shown.join(", ")]
+    });
+    printer.table(&["failing step", "cases", "why", "for example"], rows.collect());
+    for group in steps {
+        printer.line(&Line::FailingStep(FailingStepLine {
+            step: group.step,
+            why: group.loss.why().into(),
+            cases: group.case_ids.len() as u64,
+            case_ids: group.case_ids.into_iter().take(CASES_SHOWN_MAX).collect(),
+        }));
+    }
+}
+
+fn cut(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let mut short: String = line.chars().take(CELL_CHARS_MAX).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+/// Prints a case in full: steps, prompts as rendered, passages, limits used.
+pub(super) fn print_case(record: &CaseRecord, limits: &Value, printer: Printer) {
+    let indent = |text: &str| text.replace('\n', "\n    ");
+    printer.text(&format!("case {}  composite {:.2}", record.case_id, record.composite()));
+    if let Some(fault) = &record.fault {
+        let step = fault.step.as_ref().map_or(String::new(), |step| format!(", step {step}"));
+        printer.text(&format!("fault ({:?}{step}): {}", fault.phase, indent(&fault.message)));
+    }
+    for timed in &record.steps {
+        let id = step_name(&timed.step.id);
+        printer.text(&format!("\nstep {id}  ({:.3} s)", timed.seconds));
+        for call in record.calls.iter().filter(|call| call.id == timed.step.id) {
+            for message in &call.messages {
+                printer.text(&format!("  {}:\n    {}", message.role.heading(), indent(&message.content)));
+            }
+            match (&call.reply, &call.fault) {
+                (Some(reply), _) => printer.text(&format!("  reply ({}):\n    {}", call.model, indent(reply))),
+                (None, fault) => {
+                    printer.text(&format!("  no reply ({}): {}", call.model, fault.as_deref().unwrap_or("unknown")));
+                }
+            }
+        }
+        for search in record.searches.iter().filter(|search| search.id == timed.step.id) {
+            printer.text(&format!("  search in {}: {}", search.index, indent(&search.query)));
+            for (rank, (id, title)) in search.hits.iter().enumerate() {
+                printer.text(&format!("    {}. {title} ({id})", rank + 1));
+            }
+        }
+        for output in &timed.step.outputs {
+            printer.text(&format!("  {} =\n    {}", output.name, indent(&output.value)));
+        }
+        for note in &timed.step.diagnostics {
+            printer.text(&format!("  note: {note}"));
+        }
+    }
+    printer.text(&format!("\noutput: {}", indent(&record.output_text)));
+    if let Some(score) = &record.score {
+        let parts: Vec<String> = score.breakdown().iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
+        printer.text(&format!("score:  {:.2}  {}", score.composite(), parts.join(", ")));
+        if !score.feedback.is_empty() {
+            printer.text(&format!("scorer: {}", indent(&score.feedback)));
+        }
+    }
+    let used = limits_used(record, limits);
+    print_limits(&used, printer);
+    print_logs(record, printer);
+    printer.line(&Line::CaseDetail(CaseDetailLine {
+        result: record.result_row(),
+        steps: json!(record.steps),
+        calls: json!(record.calls),
+        limits: used,
+    }));
+}
+
+fn print_logs(record: &CaseRecord, printer: Printer) {
+    for (role, used) in [("chain", &record.chain_use), ("scorer", &record.scorer_use)] {
+        for line in &used.log {
+            printer.text(&format!("log of the {role}: {line}"));
+        }
+        if used.log_lines_lost > 0 {
+            printer.text(&format!("log of the {role}: {} lines did not fit", used.log_lines_lost));
+        }
+        for denial in &used.denials {
+            printer.text(&format!("denied to the {role}: {denial}"));
+        }
+    }
+}
+
+/// What each role used of each limit that is counted: `{"chain": {"fuel_units": {"used", "limit"}}}`.
+fn limits_used(record: &CaseRecord, limits: &Value) -> Value {
+    let of = |used: &ResourceUse| -> Value {
+        let counted =
+            [("fuel_units", used.fuel), ("memory_bytes", used.memory_bytes_peak), ("host_calls", used.host_calls)];
+        let rows: Map<String, Value> = counted
+            .into_iter()
+            .filter(|(name, _)| LIMITS.iter().any(|row| row.name == *name))
+            .map(|(name, used)| (name.to_string(), json!({"used": used, "limit": limits[name]})))
+            .collect();
+        Value::Object(rows)
+    };
+    json!({"chain": of(&record.chain_use), "scorer": of(&record.scorer_use)})
+}
+
+fn print_limits(used: &Value, printer: Printer) {
+    let mut rows = Vec::new();
+    for role in ["chain", "scorer"] {
+        for (name, row) in used[role].as_object().into_iter().flatten() {
+            let (n, limit) = (row["used"].as_u64().unwrap_or_default(), row["limit"].as_u64());
+            let share =
+                limit.map_or("no limit".into(), |l| format!("{:.2}% of {l}", 100.0 * n as f64 / l.max(1) as f64));
+            rows.push(vec![role.to_string(), name.clone(), n.to_string(), share]);
+        }
+    }
+    printer.text("");
+    printer.table(&["role", "limit", "used", "share"], rows);
+}

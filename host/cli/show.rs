@@ -1,0 +1,67 @@
+//! `fapo show`: a run, or one of its cases in full.
+
+use super::Exit;
+use super::printer::Printer;
+use super::report::{RunView, print_case, print_run};
+use crate::place::Place;
+use crate::tenant_folder::TenantFolder;
+use fapo_core::InputError;
+use fapo_core::case::{Case, read_dataset};
+use fapo_engine::stored::{StoredRun, read_run};
+use std::path::{Path, PathBuf};
+
+/// Show a run; with --case one case in full: steps, prompts as rendered, passages, limits used.
+#[derive(clap::Args)]
+#[command(after_help = "Example: fapo show fapo-work/tenants/demo_qa/evals/tmp/validation-baseline --case dq-v003")]
+pub(super) struct Show {
+    /// Folder of the run.
+    run: PathBuf,
+    /// A case; may be given several times.
+    #[arg(long, value_name = "CASE_ID")]
+    case: Vec<String>,
+}
+
+impl Show {
+    pub(super) fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
+        let stored = read_run(&self.run)?;
+        if self.case.is_empty() {
+            print_stored(place, &self.run, &stored, printer);
+            return Ok(Exit::Done);
+        }
+        for id in &self.case {
+            let record = stored.records.iter().find(|r| r.case_id == *id).ok_or_else(|| {
+                let known: Vec<&str> = stored.records.iter().take(5).map(|r| r.case_id.as_str()).collect();
+                InputError::new(format!("{}, case {id:?}", self.run.display()), "the run has no such case")
+                    .hint(format!("cases begin: {}", known.join(", ")))
+            })?;
+            print_case(record, &stored.run_config["fapo"]["identity"]["limits"], printer);
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Prints a run that stands on disk.
+fn print_stored(place: &Place, folder: &Path, stored: &StoredRun, printer: Printer) {
+    let cases = cases(place, stored);
+    let view = RunView {
+        run_id: stored.run_config["run_id"].as_str().unwrap_or_default(),
+        planned: stored.planned,
+        records: &stored.records,
+        resumed: 0,
+        dir: folder.display().to_string(),
+    };
+    print_run(&view, &cases, printer);
+}
+
+/// The run's cases with their labels, for the failing steps; none where the dataset is no longer there or has
+/// changed since.
+fn cases(place: &Place, stored: &StoredRun) -> Vec<Case> {
+    let config = &stored.run_config;
+    let read = || -> Option<Vec<Case>> {
+        let (tenant, path) = (config["tenant_id"].as_str()?, config["dataset_path"].as_str()?);
+        let text = TenantFolder::open(&place.root, tenant).ok()?.text("dataset_path", path).ok()?;
+        let dataset = read_dataset(path, &text).ok()?;
+        (config["fapo"]["identity"]["dataset"] == dataset.digest.as_str()).then_some(dataset.cases)
+    };
+    read().unwrap_or_default()
+}

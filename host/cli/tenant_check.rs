@@ -1,0 +1,178 @@
+//! `fapo tenant check`: everything that can be known of a tenant before a run.
+
+use super::Exit;
+use super::doctor::Checks;
+use super::printer::Printer;
+use crate::place::Place;
+use crate::plan::{self, Opened};
+use crate::tenant_folder::TenantFolder;
+use crate::{services, variant};
+use fapo_core::InputError;
+use fapo_core::case::Case;
+use fapo_core::ports::Scorer;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Check a tenant: its configs, cases, graph, prompts, grants, components and docs. No model is called.
+#[derive(clap::Args)]
+#[command(after_help = "Example: fapo tenant check demo_qa")]
+pub(super) struct Check {
+    /// The tenant.
+    id: String,
+}
+
+/// Documents of a tenant with the `##` headings each must have (formats of the original, §8 and §9).
+const DOCUMENTS: [(&str, &[&str]); 5] = [
+    (
+        "tenant-profile.md",
+        &[
+            "Organization Profile",
+            "Security Environment Assumptions",
+            "Threat Model Focus",
+            "Known Safe Patterns",
+            "Tenant Terminology",
+        ],
+    ),
+    (
+        "data-contract.md",
+        &["Dataset Inventory", "Case Schema", "Label Taxonomy", "Check Expectations", "Dataset Update Procedure"],
+    ),
+    (
+        "prompt-contract.md",
+        &["Output Format Contract", "Decision Policy", "Defang and Safety Rules", "Variant Strategy", "Non-Goals"],
+    ),
+    (
+        "eval-operations.md",
+        &["Config Matrix", "Standard Eval Commands", "Success Criteria", "Failure Triage", "Output Management"],
+    ),
+    (
+        "iteration-playbook.md",
+        &["Prerequisites", "Iteration Loop", "Stop Criteria", "Regression Prevention", "Lessons Logging"],
+    ),
+];
+
+impl Check {
+    pub(super) async fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
+        let folder = TenantFolder::open(&place.root, &self.id)?;
+        folder.manifest()?;
+        let mut checks = Checks::new(printer);
+        checks.ok(&format!("tenants/{}/tenant.toml", self.id), "reads");
+        let configs: Vec<String> = folder.list("configs").into_iter().filter(|n| n.ends_with(".json")).collect();
+        if configs.is_empty() {
+            checks.error(
+                InputError::new(format!("tenants/{}/configs", self.id), "holds no config")
+                    .hint("add one JSON file a split; `fapo tenant new` shows their shape"),
+            );
+        }
+        let mut datasets = BTreeMap::new();
+        for name in configs {
+            let path = PathBuf::from(format!("tenants/{}/configs/{name}", self.id));
+            config(place, &path, &mut datasets, &mut checks).await;
+        }
+        leaks(&datasets, &mut checks);
+        documents(&folder, &mut checks);
+        Ok(checks.exit())
+    }
+}
+
+/// Checks one config with all it names; each fault is a line, none ends the check.
+async fn config(place: &Place, path: &PathBuf, datasets: &mut BTreeMap<String, Vec<Case>>, checks: &mut Checks) {
+    let subject = path.display().to_string();
+    let opened = match plan::open(place, path) {
+        Ok(opened) => opened,
+        Err(e) => return checks.error(e),
+    };
+    match whole(place, &opened, datasets).await {
+        Ok((problems, warnings)) => {
+            if problems.is_empty() {
+                checks.ok(&subject, "cases, graph, prompts, grants and components fit together");
+            }
+            problems.into_iter().for_each(|e| checks.error(e));
+            for message in warnings {
+                checks.warning(InputError::new(&subject, message));
+            }
+        }
+        Err(e) => checks.error(e),
+    }
+}
+
+async fn whole(
+    place: &Place,
+    opened: &Opened,
+    datasets: &mut BTreeMap<String, Vec<Case>>,
+) -> Result<(Vec<InputError>, Vec<String>), InputError> {
+    let Opened { config, folder, manifest, operator, grant } = opened;
+    let (cases, _) = plan::cases(opened)?;
+    let (graph, prompts) = variant::read(folder, manifest, config)?;
+    let (chain, scorer) = plan::load(place, opened, 1, None).await?;
+    let (definition, mut problems) = variant::define(&chain, graph, prompts, config, grant).await?;
+    let profile = Value::Object(config.scoring_profile.clone());
+    let subject = format!("tenant {}, scorer", manifest.id);
+    let refused = scorer.validate(&cases, &profile).await.map_err(|f| InputError::new(&subject, f.message))?;
+    problems.extend(refused.into_iter().map(|(at, why)| {
+        InputError::new(format!("{}, case {:?}", config.dataset.path, cases[at].case_id), why)
+            .hint("the scorer does not accept the row; mend it or the scoring_profile")
+    }));
+    let mut warnings = variant::missing_context(&definition, &cases);
+    // A missing key or index stops a run and not the tenant's correctness.
+    if let Err(e) = services::open(place, operator, grant) {
+        warnings.push(format!("{e}{}", e.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"))));
+    }
+    datasets.insert(config.dataset.path.clone(), cases);
+    Ok((problems, warnings))
+}
+
+/// Case ids and contexts that stand in two splits.
+fn leaks(datasets: &BTreeMap<String, Vec<Case>>, checks: &mut Checks) {
+    let mut seen: BTreeMap<String, &String> = BTreeMap::new();
+    for (path, cases) in datasets {
+        for case in cases {
+            for key in [format!("case_id {:?}", case.case_id), format!("the context of case {:?}", case.case_id)]
+                .into_iter()
+                .zip([case.case_id.clone(), format!("{:?}", case.context)])
+            {
+                let (shown, value) = key;
+                if let Some(other) = seen.insert(value, path)
+                    && other != path
+                {
+                    checks.error(
+                        InputError::new(path, format!("{shown} stands in {other} as well"))
+                            .hint("splits must share no case: take it out of one of them"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn documents(folder: &TenantFolder, checks: &mut Checks) {
+    for (name, headings) in DOCUMENTS {
+        let path = format!("tenants/{}/docs/{name}", folder.id());
+        if !folder.has(&path) {
+            checks.warning(
+                InputError::new(path, "missing")
+                    .hint("without a playbook nothing of the tenant may be changed by the optimizer"),
+            );
+            continue;
+        }
+        match folder.text("docs", &path) {
+            Ok(text) => {
+                let missing: Vec<&str> = headings
+                    .iter()
+                    .copied()
+                    .filter(|heading| !text.lines().any(|line| line.trim_end() == format!("## {heading}")))
+                    .collect();
+                if missing.is_empty() {
+                    checks.ok(&path, "has its headings");
+                } else {
+                    checks.warning(
+                        InputError::new(path, format!("lacks the headings: {}", missing.join(", ")))
+                            .hint("each is a line `## <heading>`"),
+                    );
+                }
+            }
+            Err(e) => checks.error(e),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! One case: the chain in its sandbox, the scorer in its own, and whose fault it was where one failed.
+
+use crate::evaluate::Evaluation;
+use crate::services::{Services, Waiting};
+use fapo_core::case::Case;
+use fapo_core::fault::{Fault, FaultKind, Phase};
+use fapo_core::ports::{CaseServices, FinishedCase, ResourceUse, TimedStep};
+use fapo_core::run::{CaseRecord, chain_exception, step_diagnostics};
+use futures::FutureExt;
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Further tries of a case that passed a wall-clock limit: such a fault says nothing about the guest. Faults of a
+/// model service are retried by its provider, and by the next start of the same run.
+const TRIES_AGAIN_MAX: u32 = 1;
+
+/// Cases that are being run.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight(Mutex<BTreeSet<usize>>);
+
+/// A case's stay among those in flight.
+pub(crate) struct Here<'a>(&'a InFlight, usize);
+
+impl InFlight {
+    pub(crate) fn enter(&self, index: usize) -> Here<'_> {
+        self.set().insert(index);
+        Here(self, index)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.set().len()
+    }
+
+    pub(crate) fn case_ids(&self, cases: &[Case]) -> Vec<String> {
+        self.set().iter().map(|index| cases[*index].case_id.clone()).collect()
+    }
+
+    fn set(&self) -> std::sync::MutexGuard<'_, BTreeSet<usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        self.0.set().remove(&self.1);
+    }
+}
+
+/// Runs one planned case to its record. Nothing that a guest or the host does in it ends the run.
+pub(crate) async fn one_case(run: &Evaluation, index: usize, waiting: &Arc<Waiting>) -> CaseRecord {
+    let mut calls_before = Vec::new();
+    let mut tries = 0;
+    loop {
+        let attempt = AssertUnwindSafe(one_try(run, index, waiting)).catch_unwind().await;
+        let mut record = attempt.unwrap_or_else(|_| {
+            let message = "the host failed while it ran this case; its message is on stderr";
+            failed(&run.cases[index], index, Fault::new(Phase::Host, FaultKind::Internal, message))
+        });
+        let timed_out = record.fault.as_ref().is_some_and(|fault| {
+            fault.kind == FaultKind::TimedOut && matches!(fault.phase, Phase::Chain | Phase::Scorer)
+        });
+        if timed_out && tries < TRIES_AGAIN_MAX {
+            tries += 1;
+            calls_before.append(&mut record.calls);
+            continue;
+        }
+        // What was called for a try in vain was called all the same.
+        calls_before.append(&mut record.calls);
+        record.calls = calls_before;
+        return record;
+    }
+}
+
+async fn one_try(run: &Evaluation, index: usize, waiting: &Arc<Waiting>) -> CaseRecord {
+    let case = &run.cases[index];
+    let services = Arc::new(Services::new(&run.tenant_id, run.granted.clone(), Arc::clone(waiting)));
+    let reached = Arc::clone(&services) as Arc<dyn CaseServices>;
+    let outcome = run.chain.run(&run.definition, &case.input(), reached).await;
+    let (calls, searches) = services.take();
+    let mut record = CaseRecord {
+        fault: outcome.fault,
+        diagnostics: step_diagnostics(&outcome.steps),
+        output_text: answer(&run.definition.graph.output, &outcome.steps),
+        steps: outcome.steps,
+        calls,
+        searches,
+        chain_use: outcome.used,
+        ..empty(case, index)
+    };
+    if let Some(fault) = &record.fault {
+        record.diagnostics = vec![chain_exception(fault)];
+        return record;
+    }
+    if record.output_text.trim().is_empty() {
+        record.diagnostics.push("the chain gave no answer".into());
+    }
+    let finished = FinishedCase {
+        case: case.clone(),
+        steps: record.steps.iter().map(|t| t.step.clone()).collect(),
+        searches: record.searches.clone(),
+        output_text: record.output_text.clone(),
+    };
+    let scored = run.scorer.score(&finished, &run.profile).await;
+    record.scorer_use = scored.used;
+    match scored.result {
+        Ok(score) => {
+            record.diagnostics.extend(score.diagnostics.iter().cloned());
+            record.score = Some(score);
+        }
+        Err(fault) => {
+            record.diagnostics.push(format!("Scorer fault: {}", fault.message));
+            record.fault = Some(fault);
+        }
+    }
+    record
+}
+
+fn empty(case: &Case, index: usize) -> CaseRecord {
+    CaseRecord {
+        index,
+        case_id: case.case_id.clone(),
+        task_type: case.task_type.clone(),
+        score: None,
+        fault: None,
+        diagnostics: Vec::new(),
+        output_text: String::new(),
+        steps: Vec::new(),
+        calls: Vec::new(),
+        searches: Vec::new(),
+        chain_use: ResourceUse::default(),
+        scorer_use: ResourceUse::default(),
+    }
+}
+
+fn failed(case: &Case, index: usize, fault: Fault) -> CaseRecord {
+    CaseRecord { diagnostics: vec![chain_exception(&fault)], fault: Some(fault), ..empty(case, index) }
+}
+
+/// The last `output-text` that a step set, else the latest main output of the graph's output node.
+fn answer(output: &str, steps: &[TimedStep]) -> String {
+    let set = steps.iter().rev().find_map(|t| t.step.output_text.clone());
+    let of_node = || steps.iter().rev().find(|t| t.step.id.node == output);
+    set.or_else(|| of_node().map(|t| t.step.main_output().to_string())).unwrap_or_default()
+}

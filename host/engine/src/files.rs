@@ -1,0 +1,57 @@
+//! The real file system and the real clock behind the ports.
+
+use fapo_core::ports::{Clock, RunFiles};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Error, ErrorKind, Result, Write};
+use std::path::{Path, PathBuf};
+
+/// Files on disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskFiles;
+
+impl RunFiles for DiskFiles {
+    fn append(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)
+    }
+
+    fn sync(&self, path: &Path) -> Result<()> {
+        File::open(path)?.sync_data()
+    }
+
+    /// Writes beside the file and renames: no power cut leaves half of it.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let temporary = beside(path)?;
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_data()?;
+        drop(file);
+        fs::rename(&temporary, path)
+    }
+
+    fn truncate(&self, path: &Path, length: u64) -> Result<()> {
+        OpenOptions::new().write(true).open(path)?.set_len(length)
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        match fs::remove_file(path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `<name>.tmp` in the same folder.
+fn beside(path: &Path) -> Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| Error::other("the path names no file"))?;
+    Ok(path.with_file_name(format!("{}.tmp", name.to_string_lossy())))
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+}

@@ -1,0 +1,132 @@
+//! A run's folder while it is written: one writer, the journal, files replaced as a whole.
+
+use crate::journal::{self, JOURNAL};
+use fapo_core::InputError;
+use fapo_core::ports::RunFiles;
+use fapo_core::run::CaseRecord;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const LOCK: &str = "lock";
+
+/// Files that a finished run leaves; a run that starts over removes them.
+pub(crate) const ARTEFACTS: [&str; 4] = ["results.jsonl", "run_config.json", "summary.md", "progress.json"];
+
+/// An open run folder; nobody else can write to it while it lives.
+pub(crate) struct RunFolder {
+    folder: PathBuf,
+    files: Arc<dyn RunFiles>,
+    _lock: fs::File,
+}
+
+/// What an opened folder held already.
+pub(crate) struct Begun {
+    /// The header that the run began with: a continued run keeps its id.
+    pub(crate) header: Value,
+    /// Records that stand; cases with a fault of the infrastructure are not among them.
+    pub(crate) records: Vec<CaseRecord>,
+}
+
+fn failed(path: &Path, e: &std::io::Error) -> InputError {
+    InputError::new(path.display().to_string(), e.to_string())
+        .hint("make room or mend the permissions, then run the same command: finished cases are kept")
+}
+
+impl RunFolder {
+    /// Opens or makes a folder for the run with this header, and reads the cases already finished in it.
+    ///
+    /// A journal line torn by a stop is cut off. With `fresh` the folder's run is forgotten first.
+    ///
+    /// # Errors
+    /// Another process writes to it, it holds a run of another identity, or it cannot be written.
+    pub(crate) fn open(
+        folder: &Path,
+        files: &Arc<dyn RunFiles>,
+        header: &Value,
+        fresh: bool,
+    ) -> Result<(Self, Begun), InputError> {
+        fs::create_dir_all(folder).map_err(|e| failed(folder, &e))?;
+        let lock_path = folder.join(LOCK);
+        let lock = fs::File::create(&lock_path).map_err(|e| failed(&lock_path, &e))?;
+        if lock.try_lock().is_err() {
+            return Err(InputError::new(folder.display().to_string(), "another process is writing this run")
+                .hint("wait for it, or choose another --output-dir"));
+        }
+        let run = RunFolder { folder: folder.to_path_buf(), files: Arc::clone(files), _lock: lock };
+        if fresh {
+            // The journal last: as long as it stands, the old run can be continued.
+            for name in ARTEFACTS.into_iter().chain([JOURNAL]) {
+                let path = folder.join(name);
+                files.remove(&path).map_err(|e| failed(&path, &e))?;
+            }
+        }
+        let path = folder.join(JOURNAL);
+        let bytes = read(&path)?;
+        let found = journal::read(&path, &bytes)?;
+        if found.whole < bytes.len() as u64 {
+            files.truncate(&path, found.whole).map_err(|e| failed(&path, &e))?;
+        }
+        let header = match found.header {
+            None => {
+                run.append(journal::header_line(header).as_bytes())?;
+                header.clone()
+            }
+            Some(begun) if begun["identity"] == header["identity"] => begun,
+            Some(begun) => return Err(other_identity(folder, &begun, header)),
+        };
+        let records = found.records.into_iter().filter(stands).collect();
+        Ok((run, Begun { header, records }))
+    }
+
+    /// Appends finished cases and makes them durable: one sync for all of them.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub(crate) fn finished(&self, records: &[CaseRecord]) -> Result<(), InputError> {
+        self.append(records.iter().map(journal::case_line).collect::<String>().as_bytes())
+    }
+
+    fn append(&self, bytes: &[u8]) -> Result<(), InputError> {
+        let path = self.folder.join(JOURNAL);
+        self.files.append(&path, bytes).and_then(|()| self.files.sync(&path)).map_err(|e| failed(&path, &e))
+    }
+
+    /// Replaces one of the run's files as a whole.
+    ///
+    /// # Errors
+    /// It cannot be written; the old file then still stands.
+    pub(crate) fn replace(&self, name: &str, text: &str) -> Result<(), InputError> {
+        let path = self.folder.join(name);
+        self.files.replace(&path, text.as_bytes()).map_err(|e| failed(&path, &e))
+    }
+}
+
+/// Whether a record needs no further start: a fault of the infrastructure says nothing about the variant.
+pub(crate) fn stands(record: &CaseRecord) -> bool {
+    record.fault.as_ref().is_none_or(|fault| !fault.is_infrastructure())
+}
+
+/// Bytes of a journal; none where there is none.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, InputError> {
+    match fs::read(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(failed(path, &e)),
+        Ok(bytes) => Ok(bytes),
+    }
+}
+
+fn other_identity(folder: &Path, begun: &Value, header: &Value) -> InputError {
+    let (old, new) = (&begun["fapo"]["identity"], &header["fapo"]["identity"]);
+    let differ: Vec<&str> = new
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, value)| old[name.as_str()] != **value)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let why = if differ.is_empty() { String::new() } else { format!(" (it differs in {})", differ.join(", ")) };
+    InputError::new(folder.display().to_string(), format!("holds a run of another identity{why}"))
+        .hint("keep it and choose another --output-dir, or start over with --fresh")
+}

@@ -1,0 +1,219 @@
+//! From a config file to a run that is ready to start: reads, checks, grants, loads. Nothing is written for the run
+//! and no case is begun here.
+
+use crate::place::{Place, read_text};
+use crate::tenant_folder::{TenantFolder, plain};
+use crate::{components, identity, services, variant};
+use fapo_core::case::{Case, read_dataset};
+use fapo_core::config::{EvalConfig, new_run_id, read_config};
+use fapo_core::grants::{Grant, OperatorFile};
+use fapo_core::tenant::TenantManifest;
+use fapo_core::{InputError, digest};
+use fapo_engine::evaluate::Evaluation;
+use fapo_engine::files::{DiskFiles, SystemClock};
+use fapo_engine::stop::StopSignal;
+use fapo_provider::ResponseCache;
+use fapo_sandbox::{ChainComponent, Sandbox, SandboxError, SandboxSettings, ScorerComponent};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Most cases at one time.
+const WORKERS_MAX: u32 = 512;
+
+/// What a command line asks of an evaluation.
+#[derive(Clone, Debug, Default)]
+pub struct EvalOptions {
+    /// The eval config; counts from the root where relative.
+    pub config: PathBuf,
+    /// Only the first cases.
+    pub limit: Option<usize>,
+    /// Only these cases; all where empty.
+    pub case_ids: Vec<String>,
+    /// A component in place of the one that `[scorer]` of tenant.toml names.
+    pub scorer: Option<PathBuf>,
+    /// In place of the config's `output_dir`.
+    pub output_dir: Option<String>,
+    /// Forget what the run's folder holds.
+    pub fresh: bool,
+}
+
+/// A run that could start.
+pub struct Plan {
+    /// Everything the engine needs.
+    pub evaluation: Evaluation,
+    /// Routes and limits.
+    pub grant: Grant,
+    /// Replies of earlier calls; None where no granted model is remote. Written out when the last handle goes.
+    pub replies: Option<Arc<ResponseCache>>,
+    /// Things to know that stop nothing.
+    pub warnings: Vec<String>,
+}
+
+/// A tenant with one of its configs, read and granted; nothing of it has run.
+pub struct Opened {
+    /// The config.
+    pub config: EvalConfig,
+    /// The folder.
+    pub folder: TenantFolder,
+    /// `tenant.toml`.
+    pub manifest: TenantManifest,
+    /// The operator's file.
+    pub operator: OperatorFile,
+    /// What the tenant gets.
+    pub grant: Grant,
+}
+
+/// Reads a config, its tenant and the operator's file.
+///
+/// # Errors
+/// One of them is wrong, or the tenant asks for more than it is granted.
+pub fn open(place: &Place, config: &Path) -> Result<Opened, InputError> {
+    let path = place.root.join(config);
+    let config = read_config(&path.display().to_string(), &read_text(&path)?)?;
+    let folder = TenantFolder::open(&place.root, &config.tenant_id)?;
+    let manifest = folder.manifest()?;
+    let operator = place.read_operator()?;
+    let grant = operator.grant(&place.operator.display().to_string(), &manifest, &config)?;
+    Ok(Opened { config, folder, manifest, operator, grant })
+}
+
+/// Reads a tenant's dataset, and its digest.
+///
+/// # Errors
+/// It is missing or a row is wrong; named with its line.
+pub fn cases(opened: &Opened) -> Result<(Vec<Case>, String), InputError> {
+    let path = &opened.config.dataset.path;
+    let dataset = read_dataset(path, &opened.folder.text("dataset.path", path)?)?;
+    Ok((dataset.cases, dataset.digest))
+}
+
+/// The planned cases: those named, or the first of all.
+///
+/// # Errors
+/// A named case is not in the dataset.
+pub fn planned(file: &str, all: Vec<Case>, limit: Option<usize>, ids: &[String]) -> Result<Vec<Case>, InputError> {
+    if let Some(unknown) = ids.iter().find(|id| all.iter().all(|case| case.case_id != **id)) {
+        return Err(InputError::new(format!("{file}, case {unknown:?}"), "there is no such case")
+            .hint("case ids are the `case_id` of the dataset's rows"));
+    }
+    let wanted = |case: &Case| ids.is_empty() || ids.contains(&case.case_id);
+    Ok(all.into_iter().filter(wanted).take(limit.unwrap_or(usize::MAX).max(1)).collect())
+}
+
+/// Compiles a tenant's components for `workers` cases at one time.
+///
+/// # Errors
+/// One is refused or does not compile.
+pub async fn load(
+    place: &Place,
+    opened: &Opened,
+    workers: u32,
+    scorer: Option<&Path>,
+) -> Result<(ChainComponent, ScorerComponent), InputError> {
+    let sandbox = sandbox(place, workers)?;
+    let subject = |role: &str| format!("tenant {}, {role} component", opened.manifest.id);
+    let (chain, mut scorer_bytes) = components::both(place, &opened.operator, &opened.folder, &opened.manifest)?;
+    if let Some(path) = scorer {
+        scorer_bytes = crate::place::read_bytes(path)?.into();
+    }
+    let limits = opened.grant.limits;
+    let chain = sandbox.chain(chain, limits).await.map_err(|e| sandbox_error(&subject("chain"), &e))?;
+    let scorer = sandbox.scorer(scorer_bytes, limits).await.map_err(|e| sandbox_error(&subject("scorer"), &e))?;
+    Ok((chain, scorer))
+}
+
+/// A sandbox for `workers` cases at one time.
+///
+/// # Errors
+/// The machine does not give what it needs.
+pub fn sandbox(place: &Place, workers: u32) -> Result<Sandbox, InputError> {
+    // Two instances a case: the chain's and the scorer's.
+    let settings = SandboxSettings { instances_max: workers * 2, compiled_cache: place.work.join("cache/compiled") };
+    Sandbox::new(&settings).map_err(|e| sandbox_error("sandbox", &e))
+}
+
+/// A sandbox's refusal, laid at `subject`.
+pub fn sandbox_error(subject: &str, e: &SandboxError) -> InputError {
+    let error = InputError::new(subject, e.to_string());
+    match e.hint() {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// Cases at one time.
+pub fn workers(config: &EvalConfig) -> u32 {
+    config.max_workers.unwrap_or(1).clamp(1, WORKERS_MAX)
+}
+
+/// Plans what a config says.
+///
+/// # Errors
+/// Anything wrong with what people wrote, named with its file and the way out.
+pub async fn plan(place: &Place, options: &EvalOptions) -> Result<Plan, InputError> {
+    let opened = open(place, &options.config)?;
+    let Opened { config, folder, manifest, operator, grant } = &opened;
+    let (all, dataset_digest) = cases(&opened)?;
+    let cases = planned(&config.dataset.path, all, options.limit, &options.case_ids)?;
+    let (graph, prompts) = variant::read(folder, manifest, config)?;
+    let (granted, replies) = services::open(place, operator, grant)?;
+    let workers = workers(config);
+    let (chain, scorer) = load(place, &opened, workers, options.scorer.as_deref()).await?;
+    let (definition, problems) = variant::define(&chain, graph, prompts, config, grant).await?;
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(problem);
+    }
+    let mut warnings = variant::missing_context(&definition, &cases);
+    warnings.extend(replies.as_ref().and_then(|cache| cache.note()).map(str::to_string));
+    let profile = Value::Object(config.scoring_profile.clone());
+    let planned = identity::Planned { dataset: &dataset_digest, limit: options.limit, case_ids: &options.case_ids };
+    let identity = identity::of(&chain, &scorer, &definition, &planned, &profile, &granted, grant);
+    let key = digest::of_json(&identity);
+    let folder = run_folder(place, &manifest.id, options.output_dir.as_ref().or(config.output_dir.as_ref()), &key)?;
+    let run_config = json!({
+        "run_id": config.run_id.clone().unwrap_or_else(|| fresh_run_id(&manifest.id)),
+        "tenant_id": manifest.id, "provider": config.provider,
+        "provider_settings": config.provider_settings, "dataset_path": config.dataset.path,
+        "scoring_profile": config.scoring_profile, "max_workers": config.max_workers, "chain": config.chain,
+        "identity": key, "fapo": {"planned": cases.len(), "identity": identity},
+    });
+    let evaluation = Evaluation {
+        tenant_id: manifest.id.clone(),
+        cases,
+        definition,
+        chain: Arc::new(chain),
+        scorer: Arc::new(scorer),
+        profile,
+        granted,
+        workers: workers as usize,
+        folder,
+        run_config,
+        fresh: options.fresh,
+        stop: StopSignal::never(),
+        files: Arc::new(DiskFiles),
+        clock: Arc::new(SystemClock),
+    };
+    Ok(Plan { grant: opened.grant, evaluation, warnings, replies })
+}
+
+/// The run's folder in the work folder: the config's `output_dir`, else one named after the run's identity.
+///
+/// # Errors
+/// `output_dir` leaves the work folder.
+pub fn run_folder(place: &Place, tenant: &str, dir: Option<&String>, key: &str) -> Result<PathBuf, InputError> {
+    let inner = match dir {
+        None => Path::new("runs").join(format!("{tenant}-{}", &key[7..19])),
+        Some(dir) => plain(dir).map(Path::to_path_buf).ok_or_else(|| {
+            InputError::new(format!("tenant {tenant}, field `output_dir`"), format!("{dir:?} leaves the work folder"))
+                .hint("name a folder without `..` and without a leading `/`; it counts from the work folder")
+        })?,
+    };
+    Ok(place.work.join(inner))
+}
+
+/// An id for a run that starts now.
+pub fn fresh_run_id(tenant: &str) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    new_run_id(tenant, now.map_or(0, |d| d.as_secs()))
+}
