@@ -22,6 +22,8 @@ impl Place {
     /// A place. Without `operator` it is `fapo.toml` in the root, else `fapo/fapo.toml` in the user's
     /// configuration folder (`user_config`).
     pub fn new(root: PathBuf, operator: Option<PathBuf>, work: PathBuf, user_config: Option<PathBuf>) -> Self {
+        // So that messages say `tenants/…` and not `./tenants/…`.
+        let root = if root == Path::new(".") { PathBuf::new() } else { root };
         let in_root = root.join(OPERATOR_FILE);
         let of_user = user_config.map(|folder| folder.join("fapo").join(OPERATOR_FILE));
         let found = match of_user {

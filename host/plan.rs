@@ -161,7 +161,11 @@ pub async fn plan(place: &Place, options: &EvalOptions) -> Result<Plan, InputErr
     let workers = workers(config);
     let (chain, scorer) = load(place, &opened, workers, options.scorer.as_deref()).await?;
     let (definition, problems) = variant::define(&chain, graph, prompts, config, grant).await?;
-    if let Some(problem) = problems.into_iter().next() {
+    let more = problems.len().saturating_sub(1);
+    if let Some(mut problem) = problems.into_iter().next() {
+        if more > 0 {
+            problem.message.push_str(&format!(" (and {more} more: fapo tenant check {})", manifest.id));
+        }
         return Err(problem);
     }
     let mut warnings = variant::missing_context(&definition, &cases);
@@ -176,7 +180,7 @@ pub async fn plan(place: &Place, options: &EvalOptions) -> Result<Plan, InputErr
         "tenant_id": manifest.id, "provider": config.provider,
         "provider_settings": config.provider_settings, "dataset_path": config.dataset.path,
         "scoring_profile": config.scoring_profile, "max_workers": config.max_workers, "chain": config.chain,
-        "identity": key, "fapo": {"planned": cases.len(), "identity": identity},
+        "fapo": {"planned": cases.len(), "identity_digest": key, "identity": identity},
     });
     let evaluation = Evaluation {
         tenant_id: manifest.id.clone(),

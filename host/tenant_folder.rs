@@ -77,7 +77,10 @@ impl TenantFolder {
             _ => InputError::new(&subject, e.to_string())
                 .hint("paths count from the repository's root; correct the field or make the file"),
         };
-        let unfit = || InputError::new(&subject, format!("is no regular file of at most {FILE_BYTES_MAX} bytes"));
+        let unfit = || {
+            InputError::new(&subject, format!("is no regular file of at most {FILE_BYTES_MAX} bytes"))
+                .hint("put a plain file in its place")
+        };
         // Before opening, because opening a pipe would wait for its other end; after, because a name may be swapped.
         if !self.dir.metadata(&inner).map_err(wrong)?.is_file() {
             return Err(unfit());

@@ -88,7 +88,11 @@ fn statically(file: &str, definition: &Definition, catalogue: &Catalogue) -> Vec
         .collect();
     check(&definition.graph, catalogue, &definition.params, &names)
         .into_iter()
-        .map(|p| InputError { subject: format!("{file}, {}", p.subject), message: p.message, hint: p.hint })
+        .map(|p| InputError {
+            subject: format!("{file}, {}", p.subject),
+            message: p.message,
+            hint: p.hint.or_else(|| Some("correct the graph, or the parameter in the config's `chain.config`".into())),
+        })
         .collect()
 }
 

@@ -35,7 +35,10 @@ impl Build {
             let dir = place.index(&name);
             let parent = place.work.join("indexes");
             std::fs::create_dir_all(&parent).map_err(|e| unwritable(&parent, &e))?;
-            let manifest = fapo_retrieval::build(&corpus(place, source), &dir, settings(source))?;
+            let manifest = fapo_retrieval::build(&corpus(place, source), &dir, settings(source)).map_err(|e| {
+                let hint = "a passage is a line {\"id\": …, \"title\": …, \"text\": …}; id and title may be missing";
+                if e.hint.is_none() { e.hint(hint) } else { e }
+            })?;
             printer.text(&format!("index {name}: {} passages, {}", manifest.passages, dir.display()));
             printer.line(&Line::Index(IndexLine {
                 name,

@@ -11,12 +11,14 @@ use fapo_core::run::CaseRecord;
 use fapo_core::stats::composite_estimate;
 use fapo_engine::artifacts::breakdown_averages;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Case ids shown with a failing step.
 const CASES_SHOWN_MAX: usize = 5;
-/// Characters of a text shown in a table.
-const CELL_CHARS_MAX: usize = 60;
+/// Characters shown of a fault's message.
+const TEXT_CHARS_MAX: usize = 400;
+/// Kinds of fault listed.
+const FAULTS_SHOWN_MAX: usize = 10;
 
 /// A run, as far as it has come.
 pub(super) struct RunView<'a> {
@@ -111,22 +113,33 @@ fn usage(records: &[CaseRecord]) -> UsageLine {
     }
 }
 
-/// Faults with their numbers; equal messages are one row.
+/// Faults with their numbers; equal messages are one row. Hints follow, each once.
 fn print_faults(records: &[CaseRecord], printer: Printer) {
-    let mut groups: BTreeMap<(String, String), (usize, &str)> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, &str), (usize, &str)> = BTreeMap::new();
+    let mut hints = BTreeSet::new();
     for record in records {
-        if let Some(Fault { phase, kind, message, .. }) = &record.fault {
+        if let Some(Fault { phase, kind, message, hint, .. }) = &record.fault {
             let word = |value: Value| value.as_str().unwrap_or_default().to_string();
-            let key = (format!("{}, {}", word(json!(phase)), word(json!(kind))), cut(message));
+            let key = (format!("{}, {}", word(json!(phase)), word(json!(kind))), message.as_str());
             groups.entry(key).or_insert((0, &record.case_id)).0 += 1;
+            hints.extend(hint.as_deref());
         }
     }
     if groups.is_empty() {
         return;
     }
     printer.text("");
-    let rows = groups.into_iter().map(|((what, message), (n, first))| vec![what, n.to_string(), first.into(), message]);
-    printer.table(&["fault", "cases", "first", "message"], rows.collect());
+    let more = groups.len().saturating_sub(FAULTS_SHOWN_MAX);
+    for ((what, message), (cases, first)) in groups.into_iter().take(FAULTS_SHOWN_MAX) {
+        let several = if cases == 1 { String::new() } else { format!(" and {} more", cases - 1) };
+        printer.text(&format!(" fault of case {first}{several} ({what}): {}", cut(message)));
+    }
+    if more > 0 {
+        printer.text(&format!(" and {more} further kinds of fault"));
+    }
+    for hint in hints {
+        printer.text(&format!(" hint: {hint}"));
+    }
 }
 
 fn print_failing_steps(cases: &[Case], records: &[CaseRecord], printer: Printer) {
@@ -152,7 +165,7 @@ fn print_failing_steps(cases: &[Case], records: &[CaseRecord], printer: Printer)
 
 fn cut(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
-    let mut short: String = line.chars().take(CELL_CHARS_MAX).collect();
+    let mut short: String = line.chars().take(TEXT_CHARS_MAX).collect();
     if short.len() < text.len() {
         short.push('…');
     }

@@ -81,7 +81,7 @@ impl ScoreOutputs {
                 "provider_settings": {}, "dataset_path": self.cases.display().to_string(),
                 "scoring_profile": profile, "max_workers": self.max_workers,
                 "chain": {"path": file, "fn": "recorded", "config": {}},
-                "identity": digest::of_json(&identity), "fapo": {"planned": cases.len(), "identity": identity},
+                "fapo": {"planned": cases.len(), "identity_digest": digest::of_json(&identity), "identity": identity},
             }),
             tenant_id: manifest.id,
             cases,

@@ -93,18 +93,28 @@ pub struct Fault {
     /// Step that was running, as `node` or `node#visit`, where one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
+    /// How to mend it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 impl Fault {
     /// A fault outside any step.
     pub fn new(phase: Phase, kind: FaultKind, message: impl Into<String>) -> Self {
-        Fault { phase, kind, message: message.into(), step: None }
+        Fault { phase, kind, message: message.into(), step: None, hint: None }
     }
 
     /// The same fault, laid at a step.
     #[must_use]
     pub fn at(mut self, id: &StepId) -> Self {
         self.step = Some(step_name(id));
+        self
+    }
+
+    /// The same fault with the way out.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 

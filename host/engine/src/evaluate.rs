@@ -49,7 +49,8 @@ pub struct Evaluation {
     pub workers: usize,
     /// Where the run goes.
     pub folder: PathBuf,
-    /// The artefact `run_config.json`, with `run_id`, `identity` and `fapo.identity`.
+    /// The artefact `run_config.json`, with `run_id`, `fapo.planned`, `fapo.identity` and its digest in
+    /// `fapo.identity_digest`.
     pub run_config: Value,
     /// Forget what the folder holds.
     pub fresh: bool,
@@ -103,7 +104,7 @@ pub struct RunReport {
 pub fn finished(run: &Evaluation) -> Result<usize, InputError> {
     let path = run.folder.join(JOURNAL);
     let found = journal::read(&path, &folder::read(&path)?)?;
-    let same = found.header.is_some_and(|header| header["identity"] == run.run_config["identity"]);
+    let same = found.header.is_some_and(|header| journal::identity(&header) == journal::identity(&run.run_config));
     Ok(if same && !run.fresh { found.records.iter().filter(|r| folder::stands(r)).count() } else { 0 })
 }
 

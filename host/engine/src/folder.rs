@@ -73,7 +73,7 @@ impl RunFolder {
                 run.append(journal::header_line(header).as_bytes())?;
                 header.clone()
             }
-            Some(begun) if begun["identity"] == header["identity"] => begun,
+            Some(begun) if journal::identity(&begun) == journal::identity(header) => begun,
             Some(begun) => return Err(other_identity(folder, &begun, header)),
         };
         let records = found.records.into_iter().filter(stands).collect();

@@ -20,6 +20,11 @@ pub(crate) struct Journal {
     pub(crate) whole: u64,
 }
 
+/// The digest that tells whether two headers are of one run.
+pub(crate) fn identity(header: &Value) -> &Value {
+    &header["fapo"]["identity_digest"]
+}
+
 /// A header's line.
 pub(crate) fn header_line(header: &Value) -> String {
     format!("{header}\n")

@@ -174,7 +174,10 @@ type Names = (Vec<String>, Vec<String>, Option<String>);
 
 /// Top-level imports and exports, sorted, and the SDK's stamp.
 fn names(bytes: &[u8]) -> Result<Names, LoadError> {
-    let wrong = |e: &dyn std::fmt::Display| LoadError::NotAComponent(e.to_string());
+    // The parser's words may run over several lines.
+    let wrong = |e: &dyn std::fmt::Display| {
+        LoadError::NotAComponent(e.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
+    };
     let (mut imports, mut exports, mut sdk) = (Vec::new(), Vec::new(), None);
     let mut depth = 0usize;
     for payload in Parser::new(0).parse_all(bytes) {

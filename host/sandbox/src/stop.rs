@@ -7,6 +7,8 @@ use wasmtime::{Trap, WasmBacktrace};
 
 /// Bytes of the guest's stderr that a fault carries.
 const STDERR_TAIL_BYTES: usize = 600;
+/// The way out of every limit.
+const HINT_LIMIT: &str = "let the component do less, or raise the limit under [limits] of the operator's file";
 /// Frames that a fault carries.
 const FRAMES_MAX: usize = 4;
 
@@ -23,10 +25,13 @@ pub(crate) struct CallTooLong(pub(crate) u64);
 /// The fault behind the error that ended a store.
 pub(crate) fn fault(phase: Phase, error: &wasmtime::Error, base: &Base) -> Fault {
     if let Some(ServiceEnd(service)) = error.downcast_ref::<ServiceEnd>() {
-        return Fault::new(Phase::Provider, service.kind, service.message.clone());
+        return Fault {
+            hint: service.hint.clone(),
+            ..Fault::new(Phase::Provider, service.kind, service.message.clone())
+        };
     }
     if let Some(passed) = error.downcast_ref::<LimitPassed>() {
-        return Fault::new(phase, passed.kind, passed.to_string());
+        return Fault::new(phase, passed.kind, passed.to_string()).hint(HINT_LIMIT);
     }
     if let Some(long) = error.downcast_ref::<CallTooLong>() {
         return Fault::new(phase, FaultKind::TimedOut, long.to_string());
@@ -43,7 +48,9 @@ pub(crate) fn fault(phase: Phase, error: &wasmtime::Error, base: &Base) -> Fault
         message.push_str("; in ");
         message.push_str(&frames.join(" < "));
     }
-    Fault::new(phase, kind, message)
+    let fault = Fault::new(phase, kind, message);
+    let of_limit = matches!(kind, FaultKind::FuelExhausted | FaultKind::MemoryExceeded);
+    if of_limit { fault.hint(HINT_LIMIT) } else { fault }
 }
 
 fn reason(error: &wasmtime::Error, base: &Base) -> (FaultKind, String) {

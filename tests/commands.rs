@@ -1,0 +1,174 @@
+//! The commands as a person and as a program sees them.
+
+use crate::support::{Bench, Ran, root};
+use serde_json::Value;
+
+const CONFIG: &str = "tenants/demo_qa/configs/validation.json";
+const RUN: &str = "fapo-work/tenants/demo_qa/evals/tmp/validation-baseline";
+
+/// Digits of times and digests become `#`, so that a snapshot holds what is the same on every machine.
+fn steady(text: &str) -> String {
+    let mut out = String::new();
+    for word in text.split_inclusive(char::is_whitespace) {
+        let bare = word.trim();
+        let varies = bare.starts_with("hephaestus-") || bare.starts_with("sha256:") || bare.starts_with("(0.");
+        out.push_str(&if varies { word.replace(bare, "#") } else { word.to_string() });
+    }
+    out
+}
+
+fn published() -> jsonschema::Validator {
+    let text = std::fs::read_to_string(root().join("schemas/cli-lines.schema.json")).expect("the published schema");
+    jsonschema::validator_for(&serde_json::from_str(&text).expect("JSON")).expect("a schema")
+}
+
+#[test]
+fn the_published_schema_is_the_programs_own() {
+    let bench = Bench::new();
+    let printed: Value = serde_json::from_str(&bench.fapo(&["schema"]).stdout).expect("JSON");
+    let text = std::fs::read_to_string(root().join("schemas/cli-lines.schema.json")).expect("the published schema");
+    let published: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(printed, published, "write it again: fapo schema > schemas/cli-lines.schema.json");
+}
+
+#[test]
+fn every_json_line_of_every_command_fits_the_published_schema() {
+    let bench = Bench::new();
+    let schema = published();
+    let mut kinds = std::collections::BTreeSet::new();
+    let mut run = |arguments: &[&str]| -> Ran {
+        let ran = bench.fapo(&[arguments, &["--json"]].concat());
+        for line in ran.lines() {
+            let errors: Vec<String> = schema.iter_errors(&line).map(|e| e.to_string()).collect();
+            assert!(errors.is_empty(), "{line}: {errors:?}");
+            kinds.insert(line["kind"].as_str().expect("a kind").to_string());
+        }
+        ran
+    };
+    run(&["index", "build", "demo"]);
+    run(&["eval", "--config", CONFIG, "--limit", "4", "--dry-run"]);
+    let done = run(&["eval", "--config", CONFIG, "--limit", "4"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let last = done.lines().pop().expect("lines");
+    let keys: Vec<&String> = last.as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["kind", "run_id", "planned", "completed", "errors", "composite", "dir"]);
+    assert_eq!((&last["planned"], &last["completed"], &last["errors"]), (&4.into(), &4.into(), &0.into()));
+    run(&["show", RUN]);
+    run(&["show", RUN, "--case", "dq-v001"]);
+    run(&["progress", RUN]);
+    run(&["compare", RUN, RUN]);
+    run(&["tenant", "new", "sums"]);
+    run(&["tenant", "check", "demo_qa"]);
+    run(&["tenant", "inspect", "tenants/demo_qa/stock.wasm"]);
+    run(&["doctor"]);
+    bench.write(
+        "hotpot.json",
+        "[{\"_id\": \"a\", \"question\": \"q\", \"answer\": \"b\", \"context\": [[\"T\", [\"One. \", \"Two.\"]]]}]",
+    );
+    run(&["data", "import", "hotpotqa", "hotpot.json", "--out", "cases.jsonl", "--corpus-out", "corpus.jsonl"]);
+    run(&["eval", "--config", "none.json"]);
+    bench.edit(CONFIG, "validation-baseline", "validation-other");
+    bench.edit("tenants/demo_qa/prompts/modules/generate_answer/variant-001.md", "${question}", "${question} ${topic}");
+    run(&["eval", "--config", CONFIG, "--limit", "2"]);
+    run(&["reset-tenant", "demo_qa", "--yes"]);
+    let all: Vec<&str> = kinds.iter().map(String::as_str).collect();
+    assert_eq!(
+        all,
+        [
+            "case",
+            "case_detail",
+            "check",
+            "comparison",
+            "component",
+            "created",
+            "error",
+            "failing_step",
+            "import",
+            "index",
+            "plan",
+            "progress",
+            "removed",
+            "run",
+            "usage",
+            "warning"
+        ],
+        "every kind was seen"
+    );
+}
+
+#[test]
+fn what_a_person_sees_of_a_run() {
+    let bench = Bench::with_index();
+    let mut text = String::new();
+    for arguments in [
+        &["eval", "--config", CONFIG, "--limit", "6", "--dry-run"][..],
+        &["eval", "--config", CONFIG, "--limit", "6"],
+        &["eval", "--config", CONFIG, "--limit", "6"],
+        &["progress", RUN],
+        &["show", RUN],
+        &["compare", RUN, RUN],
+        &["reset-tenant", "demo_qa"],
+    ] {
+        let ran = bench.fapo(arguments);
+        text.push_str(&format!("$ fapo {}\nexit {}\n{}{}\n", arguments.join(" "), ran.code, ran.stdout, ran.talk()));
+    }
+    snapshot!(steady(&text));
+}
+
+#[test]
+fn a_case_is_shown_in_full() {
+    let bench = Bench::with_index();
+    assert_eq!(bench.fapo(&["eval", "--config", CONFIG, "--limit", "3"]).code, 0);
+    let shown = bench.fapo(&["show", RUN, "--case", "dq-v002"]);
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
+    for part in
+        ["step retrieve", "search in corpus", "step answer", "System:", "reply (task):", "output:", "fuel_units"]
+    {
+        assert!(shown.stdout.contains(part), "{part} in {}", shown.stdout);
+    }
+}
+
+#[test]
+fn each_command_has_a_help_with_an_example() {
+    let bench = Bench::new();
+    let mut text = String::new();
+    for command in [
+        &["demo"][..],
+        &["eval"],
+        &["score"],
+        &["show"],
+        &["progress"],
+        &["compare"],
+        &["tenant", "new"],
+        &["tenant", "build"],
+        &["tenant", "check"],
+        &["tenant", "inspect"],
+        &["index", "build"],
+        &["data", "import"],
+        &["doctor"],
+        &["reset-tenant"],
+        &["schema"],
+    ] {
+        let ran = bench.fapo(&[command, &["--help"]].concat());
+        assert_eq!(ran.code, 0);
+        assert!(ran.stdout.contains("Example: fapo "), "{command:?}: {}", ran.stdout);
+        text.push_str(&format!("$ fapo {} --help\n{}\n", command.join(" "), ran.stdout));
+    }
+    snapshot!(text);
+}
+
+#[test]
+fn a_new_tenant_runs_at_once() {
+    let bench = Bench::new();
+    let made = bench.fapo(&["tenant", "new", "sums"]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    // Its component would be built from the carried sources; here the one that stands is used.
+    bench.edit("tenants/sums/tenant.toml", "\"stock\"", "\"tenants/sums/stock.wasm\"");
+    std::fs::copy(bench.path("tenants/demo_qa/stock.wasm"), bench.path("tenants/sums/stock.wasm")).expect("copied");
+    let checked = bench.fapo(&["tenant", "check", "sums"]);
+    assert_eq!(checked.code, 0, "{}", checked.stdout);
+    let ran = bench.fapo(&["eval", "--config", "tenants/sums/configs/validation.json", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(ran.line("run")["composite"]["mean"], 80.0, "every fifth reply gives up");
+    assert!(bench.fapo(&["tenant", "check", "demo_qa"]).code == 0, "the others' grants still stand");
+}
