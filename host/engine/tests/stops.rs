@@ -1,0 +1,403 @@
+//! A process that stops at any write, after any byte of it: the same run again gives the same results, and no case
+//! whose line was durable runs a second time.
+
+use fapo_core::case::Case;
+use fapo_core::fault::{Fault, FaultKind, Phase};
+use fapo_core::ports::{
+    BoxFuture, CaseServices, Chain, ChainOutcome, Clock, Definition, FinishedCase, Problem, ResourceUse, RunFiles,
+    ScoreOutcome, Scorer, TimedStep,
+};
+use fapo_core::score::{RawScore, Score};
+use fapo_engine::evaluate::{Evaluation, Granted, RunEvent, RunReport, evaluate, finished};
+use fapo_engine::files::DiskFiles;
+use fapo_engine::recorded::RecordedOutputs;
+use fapo_engine::stop::{StopSignal, StopSource};
+use fapo_engine::stored::read_run;
+use fapo_graph::{CaseInput, Catalogue, Entry, Step, StepId, StepOrigin};
+use serde_json::{Value, json};
+use std::io::{Error, ErrorKind, Result as IoResult};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Cases of every run here.
+const CASES: usize = 8;
+
+/// A chain that answers with the case's id and counts its runs.
+#[derive(Default)]
+struct FakeChain {
+    ran: Mutex<Vec<String>>,
+    /// What becomes of a case's n-th run, from 0.
+    fault: Option<fn(&str, usize) -> Option<Fault>>,
+}
+
+impl Chain for FakeChain {
+    fn digest(&self) -> &str {
+        "sha256:fake"
+    }
+    fn describe(&self) -> BoxFuture<'_, Result<Catalogue, Fault>> {
+        Box::pin(async { unreachable!("a run asks for no catalogue") })
+    }
+    fn check<'a>(&'a self, _: &'a Definition) -> BoxFuture<'a, Result<Vec<Problem>, Fault>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+    fn run<'a>(
+        &'a self,
+        _: &'a Definition,
+        input: &'a CaseInput,
+        _: Arc<dyn CaseServices>,
+    ) -> BoxFuture<'a, ChainOutcome> {
+        Box::pin(async move {
+            let before = {
+                let mut ran = self.ran.lock().expect("not poisoned");
+                ran.push(input.case_id.clone());
+                ran.iter().filter(|id| **id == input.case_id).count() - 1
+            };
+            assert_ne!(input.case_id, "panics", "a fault of the host in one case");
+            let fault = self.fault.and_then(|fault| fault(&input.case_id, before));
+            let step = Step {
+                id: StepId { node: "answer".into(), visit: 0 },
+                origin: StepOrigin::Executed,
+                outputs: vec![Entry::new("text", input.case_id.clone())],
+                output_text: Some(format!("the answer of {}", input.case_id)),
+                diagnostics: Vec::new(),
+            };
+            ChainOutcome { steps: vec![TimedStep { step, seconds: 0.0 }], fault, used: ResourceUse::default() }
+        })
+    }
+}
+
+/// Scores by the length of the answer.
+struct FakeScorer;
+
+impl Scorer for FakeScorer {
+    fn digest(&self) -> &str {
+        "sha256:fake"
+    }
+    fn validate<'a>(&'a self, _: &'a [Case], _: &'a Value) -> BoxFuture<'a, Result<Vec<(usize, String)>, Fault>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+    fn score<'a>(&'a self, finished: &'a FinishedCase, _: &'a Value) -> BoxFuture<'a, ScoreOutcome> {
+        let composite = finished.output_text.len() as f64;
+        let raw = RawScore {
+            composite,
+            breakdown: vec![("length".into(), composite)],
+            feedback: "".into(),
+            diagnostics: vec![],
+        };
+        Box::pin(async {
+            ScoreOutcome { result: Ok(Score::checked(raw).expect("a score")), used: ResourceUse::default() }
+        })
+    }
+}
+
+/// A clock that goes on by a second each time it is asked, so that every commit writes a live `progress.json`.
+#[derive(Default)]
+struct FakeClock(AtomicUsize);
+
+impl Clock for FakeClock {
+    fn now(&self) -> jiff::Timestamp {
+        let second = self.0.fetch_add(1, Ordering::SeqCst);
+        jiff::Timestamp::from_second(1_800_000_000 + second as i64).expect("a time")
+    }
+}
+
+/// Files of a process that is gone at its `stop_at`-th write, after some bytes of it.
+struct StoppingFiles {
+    writes: AtomicUsize,
+    stop_at: usize,
+    bytes: usize,
+    kind: ErrorKind,
+}
+
+impl StoppingFiles {
+    fn new(stop_at: usize, bytes: usize) -> Self {
+        StoppingFiles { writes: AtomicUsize::new(0), stop_at, bytes, kind: ErrorKind::Other }
+    }
+
+    /// Bytes of this write that reach the disk: all, some, or none once the process is gone.
+    fn reach<'a>(&self, bytes: &'a [u8]) -> (&'a [u8], IoResult<()>) {
+        let at = self.writes.fetch_add(1, Ordering::SeqCst);
+        let gone = || Err(Error::new(self.kind, "the process is gone"));
+        match at.cmp(&self.stop_at) {
+            std::cmp::Ordering::Less => (bytes, Ok(())),
+            std::cmp::Ordering::Equal => (&bytes[..self.bytes.min(bytes.len())], gone()),
+            std::cmp::Ordering::Greater => (&[], gone()),
+        }
+    }
+
+    fn alive(&self) -> IoResult<()> {
+        if self.writes.load(Ordering::SeqCst) > self.stop_at {
+            Err(Error::new(self.kind, "the process is gone"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl RunFiles for StoppingFiles {
+    fn append(&self, path: &Path, bytes: &[u8]) -> IoResult<()> {
+        let (reached, ended) = self.reach(bytes);
+        DiskFiles.append(path, reached)?;
+        ended
+    }
+    fn sync(&self, path: &Path) -> IoResult<()> {
+        self.alive()?;
+        DiskFiles.sync(path)
+    }
+    fn replace(&self, path: &Path, bytes: &[u8]) -> IoResult<()> {
+        let (reached, ended) = self.reach(bytes);
+        if ended.is_err() {
+            // Half of the file beside the one that stands.
+            let beside = path.with_extension("half");
+            return DiskFiles.append(&beside, reached).and(ended);
+        }
+        DiskFiles.replace(path, bytes)
+    }
+    fn truncate(&self, path: &Path, length: u64) -> IoResult<()> {
+        self.alive()?;
+        DiskFiles.truncate(path, length)
+    }
+    fn remove(&self, path: &Path) -> IoResult<()> {
+        self.alive()?;
+        DiskFiles.remove(path)
+    }
+}
+
+fn case(id: &str) -> Case {
+    Case {
+        case_id: id.into(),
+        task_type: "t".into(),
+        context: vec![],
+        expected: Default::default(),
+        metadata: Default::default(),
+    }
+}
+
+fn evaluation(folder: &Path, chain: &Arc<FakeChain>, files: Arc<dyn RunFiles>) -> Evaluation {
+    Evaluation {
+        tenant_id: "fake".into(),
+        cases: (0..CASES).map(|n| case(&format!("case-{n}{}", "x".repeat(n)))).collect(),
+        definition: RecordedOutputs::definition(),
+        chain: Arc::clone(chain) as Arc<dyn Chain>,
+        scorer: Arc::new(FakeScorer),
+        profile: json!({}),
+        granted: Granted::default(),
+        workers: 3,
+        folder: folder.to_path_buf(),
+        run_config: json!({"run_id": "hephaestus-fake-1", "fapo": {"planned": CASES, "identity_digest": "sha256:a", "identity": {"dataset": "d"}}}),
+        fresh: false,
+        stop: StopSignal::never(),
+        files,
+        clock: Arc::new(FakeClock::default()),
+    }
+}
+
+/// Runs to the end or to the stop; the ids that were reported finished.
+fn run(evaluation: Evaluation) -> (Result<RunReport, fapo_core::InputError>, Vec<String>) {
+    let reported = Mutex::new(Vec::new());
+    let observe = |event: RunEvent<'_>| {
+        if let RunEvent::Finished { record, .. } = event {
+            reported.lock().expect("not poisoned").push(record.case_id.clone());
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+    let report = runtime.block_on(evaluate(&Arc::new(evaluation), &observe));
+    let reported = reported.into_inner().expect("not poisoned");
+    (report, reported)
+}
+
+/// Results and summary; of progress what does not tell the time.
+fn artefacts(folder: &Path) -> (String, String, Value) {
+    let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let mut progress: Value = serde_json::from_str(&text("progress.json")).expect("JSON");
+    progress["started_at"] = Value::Null;
+    progress["updated_at"] = Value::Null;
+    (text("results.jsonl"), text("summary.md"), progress)
+}
+
+#[test]
+fn a_stop_at_any_write_after_any_byte_loses_no_finished_case() {
+    let calm = tempfile::tempdir().expect("a folder");
+    let chain = Arc::<FakeChain>::default();
+    let files = Arc::new(StoppingFiles::new(usize::MAX, 0));
+    run(evaluation(calm.path(), &chain, Arc::clone(&files) as Arc<dyn RunFiles>)).0.expect("runs");
+    let expected = artefacts(calm.path());
+    // Header, at most a line and a progress file a case, four artefacts.
+    let most = 1 + 2 * CASES + 4;
+    assert!(files.writes.load(Ordering::SeqCst) <= most);
+
+    let mut stopped = 0;
+    for stop_at in 0..most {
+        for bytes in [0, 1, 40] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let chain = Arc::<FakeChain>::default();
+            let files = Arc::new(StoppingFiles::new(stop_at, bytes));
+            let (first, durable) = run(evaluation(folder.path(), &chain, files));
+            stopped += usize::from(first.is_err());
+            chain.ran.lock().expect("not poisoned").clear();
+            let (second, _) = run(evaluation(folder.path(), &chain, Arc::new(DiskFiles)));
+            let report = second.unwrap_or_else(|e| panic!("stopped at {stop_at} after {bytes}: {e}"));
+            assert_eq!(artefacts(folder.path()), expected, "stopped at {stop_at} after {bytes}");
+            assert!(!report.stopped && report.records.len() == CASES);
+            let again = chain.ran.lock().expect("not poisoned");
+            for id in &durable {
+                assert!(!again.contains(id), "{id} was finished and ran again (stopped at {stop_at} after {bytes})");
+            }
+        }
+    }
+    assert!(stopped > 3 * CASES, "{stopped} runs were stopped");
+}
+
+#[test]
+fn a_full_disk_names_the_file_and_the_way_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Arc::<FakeChain>::default();
+    let files = StoppingFiles { kind: ErrorKind::StorageFull, ..StoppingFiles::new(2, 0) };
+    let e = run(evaluation(folder.path(), &chain, Arc::new(files))).0.expect_err("the disk is full");
+    assert!(e.subject.contains(&folder.path().display().to_string()), "{e}");
+    assert!(e.hint.as_deref().is_some_and(|hint| hint.contains("finished cases are kept")), "{e:?}");
+    assert!(run(evaluation(folder.path(), &chain, Arc::new(DiskFiles))).0.is_ok());
+}
+
+#[test]
+fn a_damaged_line_in_the_middle_is_named_and_fresh_starts_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Arc::<FakeChain>::default();
+    run(evaluation(folder.path(), &chain, Arc::new(DiskFiles))).0.expect("runs");
+    let journal = folder.path().join("journal.jsonl");
+    let text = std::fs::read_to_string(&journal).expect("a journal");
+    std::fs::write(&journal, text.replacen("{\"kind\":\"case\"", "{\"kind\":case\"", 1)).expect("damaged");
+    let e = run(evaluation(folder.path(), &chain, Arc::new(DiskFiles))).0.expect_err("damaged");
+    assert!(e.subject.ends_with("journal.jsonl:2"), "{e}");
+    assert!(e.hint.is_some());
+    let fresh = Evaluation { fresh: true, ..evaluation(folder.path(), &chain, Arc::new(DiskFiles)) };
+    assert_eq!(run(fresh).0.expect("starts over").resumed, 0);
+}
+
+#[test]
+fn faults_of_the_infrastructure_are_run_again_by_the_next_start_and_others_stand() {
+    fn fault(id: &str, before: usize) -> Option<Fault> {
+        match (id, before) {
+            ("case-0", 0) => Some(Fault::new(Phase::Provider, FaultKind::Unreachable, "down")),
+            ("case-1x", _) => Some(Fault::new(Phase::Chain, FaultKind::Trapped, "the guest panicked")),
+            _ => None,
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Arc::new(FakeChain { fault: Some(fault), ..FakeChain::default() });
+    let report = run(evaluation(folder.path(), &chain, Arc::new(DiskFiles))).0.expect("runs");
+    assert_eq!(report.records.iter().filter(|r| r.fault.is_some()).count(), 2);
+    let open = evaluation(folder.path(), &chain, Arc::new(DiskFiles));
+    assert_eq!(finished(&open).expect("reads"), CASES - 1);
+    let report = run(open).0.expect("continues");
+    assert_eq!(report.resumed, CASES - 1);
+    let failed: Vec<&str> = report.records.iter().filter(|r| r.fault.is_some()).map(|r| r.case_id.as_str()).collect();
+    assert_eq!(failed, ["case-1x"]);
+    assert_eq!(read_run(folder.path()).expect("reads").records, report.records);
+}
+
+#[test]
+fn a_wall_clock_limit_is_tried_once_more() {
+    fn fault(id: &str, before: usize) -> Option<Fault> {
+        let times = if id == "case-0" { 1 } else { usize::from(id == "case-1x") * 9 };
+        (before < times).then(|| Fault::new(Phase::Chain, FaultKind::TimedOut, "slow"))
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Arc::new(FakeChain { fault: Some(fault), ..FakeChain::default() });
+    let report = run(evaluation(folder.path(), &chain, Arc::new(DiskFiles))).0.expect("runs");
+    assert!(report.records[0].fault.is_none());
+    assert_eq!(report.records[1].fault.as_ref().map(|f| f.kind), Some(FaultKind::TimedOut));
+    assert_eq!(chain.ran.lock().expect("not poisoned").iter().filter(|id| *id == "case-1x").count(), 2);
+}
+
+#[test]
+fn a_fault_of_the_host_in_one_case_is_that_cases_fault() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Arc::<FakeChain>::default();
+    let mut evaluation = evaluation(folder.path(), &chain, Arc::new(DiskFiles));
+    evaluation.cases[3].case_id = "panics".into();
+    let report = run(evaluation).0.expect("the run goes on");
+    assert_eq!(report.records.len(), CASES);
+    let fault = report.records[3].fault.as_ref().expect("a fault");
+    assert_eq!((fault.phase, fault.kind), (Phase::Host, FaultKind::Internal));
+}
+
+#[test]
+fn a_run_that_is_asked_to_end_finishes_what_is_in_flight_and_goes_on_later() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Arc::<FakeChain>::default();
+    let source = Arc::new(StopSource::new());
+    let stopping =
+        Evaluation { stop: source.signal(), workers: 1, ..evaluation(folder.path(), &chain, Arc::new(DiskFiles)) };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let report = runtime
+        .block_on(evaluate(&Arc::new(stopping), &|event| {
+            if let RunEvent::Finished { .. } = event {
+                source.stop();
+            }
+        }))
+        .expect("ends");
+    assert!(report.stopped && !report.records.is_empty() && report.records.len() < CASES, "{}", report.records.len());
+    assert!(!folder.path().join("results.jsonl").exists(), "half a run has no results");
+    let progress = std::fs::read_to_string(folder.path().join("progress.json")).expect("progress");
+    assert!(progress.contains("\"stopped\": true"), "{progress}");
+    let report = run(evaluation(folder.path(), &chain, Arc::new(DiskFiles))).0.expect("goes on");
+    assert!(!report.stopped && report.records.len() == CASES);
+}
+
+#[test]
+fn two_runs_are_compared_pair_by_pair_and_only_where_scores_mean_the_same() {
+    use fapo_engine::compare::compare;
+    let (a, b) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let chain = Arc::<FakeChain>::default();
+    fn fault(id: &str, _: usize) -> Option<Fault> {
+        (id == "case-0").then(|| Fault::new(Phase::Chain, FaultKind::Trapped, "panic"))
+    }
+    let failing = Arc::new(FakeChain { fault: Some(fault), ..FakeChain::default() });
+    run(evaluation(a.path(), &failing, Arc::new(DiskFiles))).0.expect("runs");
+    run(evaluation(b.path(), &chain, Arc::new(DiskFiles))).0.expect("runs");
+    let (a, mut b) = (read_run(a.path()).expect("reads"), read_run(b.path()).expect("reads"));
+    let found = compare(&a, &b).expect("compares");
+    assert_eq!((found.pairs, found.same, found.fixed.as_slice()), (CASES, CASES - 1, &["case-0".to_string()][..]));
+    assert!((found.difference.expect("pairs").mean - (found.mean_b - found.mean_a)).abs() < 1e-9);
+    b.records.pop();
+    assert_eq!(compare(&a, &b).expect("compares").unpaired.len(), 1);
+    b.run_config["fapo"]["identity"]["dataset"] = "other".into();
+    assert!(compare(&a, &b).expect_err("other cases").to_string().contains("dataset"));
+}
+
+#[test]
+fn recorded_outputs_stand_in_for_a_chain() {
+    let planned = |id: &str| id == "a" || id == "b";
+    for (text, want) in [
+        ("{\"case_id\": \"a\"}", "o.jsonl:1: missing field `output_text`"),
+        ("{\"case_id\": \"z\", \"output_text\": \"\"}", "\"z\" is not among the cases"),
+        (
+            "{\"case_id\": \"a\", \"output_text\": \"\"}\n\n{\"case_id\": \"a\", \"output_text\": \"\"}",
+            "o.jsonl:3: case \"a\" stands in the file twice",
+        ),
+        (
+            "{\"case_id\": \"a\", \"output_text\": \"\", \"step_outputs\": {\"n\": 1}}",
+            "output of step \"n\" is no text",
+        ),
+    ] {
+        let e = RecordedOutputs::read("o.jsonl", text, planned).err().expect("refused");
+        assert!(e.to_string().contains(want), "{e}");
+        assert!(e.hint.is_some());
+    }
+    let row = "{\"case_id\": \"a\", \"output_text\": \"last\", \"step_outputs\": {\"one\": \"1\", \"two\": \"2\"}}";
+    let recorded = Arc::new(RecordedOutputs::read("o.jsonl", row, planned).expect("reads"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Arc::<FakeChain>::default();
+    let run_it = Evaluation {
+        chain: recorded,
+        cases: vec![case("a"), case("b")],
+        ..evaluation(folder.path(), &chain, Arc::new(DiskFiles))
+    };
+    let report = run(run_it).0.expect("scores");
+    assert_eq!(report.records[0].output_text, "last");
+    let outputs = serde_json::to_value(report.records[0].step_outputs()).expect("JSON");
+    assert_eq!(outputs, json!({"one": "1", "two": "2"}));
+    assert!(report.records[1].fault.as_ref().is_some_and(|f| f.message.contains("no output is recorded")));
+}
