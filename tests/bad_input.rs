@@ -15,8 +15,11 @@ fn seen(bench: &Bench) -> String {
     format!("exit {}\n{}run folder: {}\n", ran.code, ran.talk(), bench.listing(RUN))
 }
 
+/// A name and what it breaks.
+type Breakage<'a> = (&'a str, &'a dyn Fn(&Bench));
+
 /// Breaks something in a fresh copy each time and gathers what is seen.
-fn gather(faults: &[(&str, &dyn Fn(&Bench))]) -> String {
+fn gather(faults: &[Breakage<'_>]) -> String {
     let mut text = String::new();
     for (name, fault) in faults {
         let bench = Bench::with_index();

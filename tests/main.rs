@@ -1,5 +1,7 @@
 //! Integration tests: the real binary, real components in the real sandbox.
 
+#![allow(unreachable_pub, reason = "nothing imports a test binary")]
+
 /// Holds a text against its snapshot in `tests/snapshots/`.
 macro_rules! snapshot {
     ($text:expr) => {
@@ -12,6 +14,8 @@ macro_rules! snapshot {
 mod bad_input;
 mod commands;
 mod evaluate;
+mod graphs;
 mod kills;
 mod layers;
+mod sandbox;
 mod support;

@@ -12,7 +12,7 @@ use fapo_core::case::Case;
 use fapo_core::ports::Scorer;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Check a tenant: its configs, cases, graph, prompts, grants, components and docs. No model is called.
 #[derive(clap::Args)]
@@ -77,7 +77,7 @@ impl Check {
 }
 
 /// Checks one config with all it names; each fault is a line, none ends the check.
-async fn config(place: &Place, path: &PathBuf, datasets: &mut BTreeMap<String, Vec<Case>>, checks: &mut Checks) {
+async fn config(place: &Place, path: &Path, datasets: &mut BTreeMap<String, Vec<Case>>, checks: &mut Checks) {
     let subject = path.display().to_string();
     let opened = match plan::open(place, path) {
         Ok(opened) => opened,

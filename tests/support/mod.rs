@@ -3,5 +3,5 @@
 mod bench;
 mod server;
 
-pub use bench::{Bench, Ran, root};
+pub use bench::{Bench, Ran, guest, root};
 pub use server::{Answer, FakeServer};

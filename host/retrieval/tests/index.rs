@@ -452,8 +452,8 @@ fn recall_on_the_wikipedia_corpus_is_that_of_bm25s() {
                 .collect();
             let found = |title: &&str| hits.iter().any(|hit| hit.title == **title);
             let (any, all) = recall.entry(k).or_default();
-            *any += usize::from(gold.iter().any(|title| found(title)));
-            *all += usize::from(gold.iter().all(|title| found(title)));
+            *any += usize::from(gold.iter().any(&found));
+            *all += usize::from(gold.iter().all(found));
         }
     }
     let shares = |k| (recall[&k].0 as f64 / 798.0, recall[&k].1 as f64 / 798.0);

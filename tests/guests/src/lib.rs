@@ -1,0 +1,146 @@
+//! A chain and a scorer that misbehave as they are told; see the README.
+
+use fapo_tenant_sdk::{
+    Chain, ChainBuilder, FinishedCase, GraphBuilder, HandleKind, Kind, LabelledCase, Message, NodeCall, NodeKind,
+    Output, Replies, Role, Score, Scorer, Turn, Value, export_chain, export_scorer, json, node,
+};
+
+/// Bytes of a text that is far too long.
+const LONG_BYTES: usize = 10 << 20;
+
+/// Batches of the behaviour `many`; the SDK itself ends a step after 16.
+const BATCHES: usize = 15;
+
+/// Every built-in kind, and `hostile`.
+pub struct HostileChain;
+
+impl Chain for HostileChain {
+    fn define() -> ChainBuilder {
+        let echo = node("hostile", "hostile").setting("behave", "echo").model("task");
+        ChainBuilder::new(GraphBuilder::new().node(echo).output("hostile")).kind(Hostile)
+    }
+}
+
+/// The kind `hostile`.
+struct Hostile;
+
+impl Kind for Hostile {
+    fn describe(&self) -> NodeKind {
+        NodeKind {
+            name: "hostile".into(),
+            summary: "Misbehaves as its setting says.".into(),
+            settings_schema: json!({"type": "object", "properties": {"behave": {"type": "string"}}}),
+            inputs: Vec::new(),
+            outputs: vec!["text".into()],
+            takes_prompt: false,
+            handles: vec![HandleKind::Model],
+            deterministic: false,
+        }
+    }
+
+    fn run(&self, node: &NodeCall<'_>, replies: &[Replies]) -> Result<Turn, String> {
+        let behave = node.text("behave").unwrap_or_default();
+        if behave == "many" && replies.len() < BATCHES {
+            let ask =
+                |n: usize| node.ask(vec![Message { role: Role::User, content: format!("{} {n}", replies.len()) }]);
+            return Ok(Turn::Generate((0..3).map(ask).collect::<Result<_, _>>()?));
+        }
+        let text = if behave == "echo" { everything_seen(node) } else { misbehave(behave) };
+        Ok(Turn::Done(Output::new("text", text).sets_output(true)))
+    }
+}
+
+/// All that a node can reach from inside.
+fn everything_seen(node: &NodeCall<'_>) -> String {
+    let question = node.context("question").unwrap_or_default();
+    let others: Vec<&str> = ["expected", "answer", "metadata", "label", "split", "canary"]
+        .into_iter()
+        .filter_map(|name| node.context(name))
+        .collect();
+    let outside: Vec<String> =
+        std::env::vars().map(|(name, value)| format!("{name}={value}")).chain(std::env::args()).collect();
+    format!("{:?} {question} {others:?} {outside:?}", node.id())
+}
+
+/// Does what a name says; the name itself where it is none of these.
+fn misbehave(behave: &str) -> String {
+    match behave {
+        "panic" => panic!("hostile on purpose"),
+        "spin" => loop {
+            std::hint::black_box(0);
+        },
+        "grow" => {
+            let mut taken: Vec<Vec<u8>> = Vec::new();
+            loop {
+                taken.push(std::hint::black_box(vec![1; 1 << 20]));
+            }
+        }
+        "recurse" => return recurse(0).to_string(),
+        "exit" => std::process::exit(3),
+        "flood" => (0..100_000).for_each(|n| log(&format!("line {n}"))),
+        "long" => return "x".repeat(LONG_BYTES),
+        _ => {}
+    }
+    behave.to_string()
+}
+
+#[expect(unconditional_recursion, reason = "it is what this guest is for")]
+fn recurse(depth: u64) -> u64 {
+    let room = std::hint::black_box([depth; 64]);
+    recurse(depth + 1) + room[0]
+}
+
+/// The scorer.
+pub struct HostileScorer;
+
+impl Scorer for HostileScorer {
+    fn validate(_: &LabelledCase, _: &Value) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn score(finished: &FinishedCase, profile: &Value) -> Result<Score, String> {
+        let text = |name: &str| profile.get(name).and_then(Value::as_str).unwrap_or_default();
+        let only = text("case");
+        if !only.is_empty() && only != finished.labelled.input.case_id {
+            return Ok(Score::new(100.0));
+        }
+        Ok(match text("behave") {
+            "nan" => Score::new(f64::NAN),
+            "over" => Score::new(101.0),
+            "under" => Score::new(-1.0),
+            "provider" => Score::new(100.0).note(call_provider()),
+            other => Score::new(100.0).feedback(misbehave(other)),
+        })
+    }
+}
+
+#[cfg(target_family = "wasm")]
+fn log(line: &str) {
+    use fapo_tenant_sdk::bindings::chain::fapo::tenant::log;
+    log::write(log::Level::Info, line);
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn log(_: &str) {}
+
+/// A model call past the SDK, by the import that the chain half of this component brings along.
+#[cfg(target_family = "wasm")]
+fn call_provider() -> String {
+    use fapo_tenant_sdk::bindings::chain::fapo::tenant::{provider, types};
+    let request = provider::GenerateRequest {
+        id: types::StepId { node: "hostile".into(), visit: 0 },
+        model: "task".into(),
+        messages: Vec::new(),
+        output_tokens_max: None,
+        stop: Vec::new(),
+    };
+    format!("{:?}", provider::generate(&request))
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn call_provider() -> String {
+    "there is no host".into()
+}
+
+export_chain!(HostileChain);
+export_scorer!(HostileScorer);
