@@ -49,8 +49,7 @@ pub(crate) fn fault(phase: Phase, error: &wasmtime::Error, base: &Base) -> Fault
         message.push_str(&frames.join(" < "));
     }
     let fault = Fault::new(phase, kind, message);
-    let of_limit =
-        matches!(kind, FaultKind::FuelExhausted | FaultKind::MemoryExceeded | FaultKind::LimitExceeded);
+    let of_limit = matches!(kind, FaultKind::FuelExhausted | FaultKind::MemoryExceeded | FaultKind::LimitExceeded);
     if of_limit { fault.hint(HINT_LIMIT) } else { fault }
 }
 
@@ -67,9 +66,10 @@ fn reason(error: &wasmtime::Error, base: &Base) -> (FaultKind, String) {
             (FaultKind::MemoryExceeded, format!("limit {limit} passed: the guest asked for more than {value}"))
         }
         // A guest keeps large locals on a stack of its own in linear memory, and that one ends at address 0.
-        (Some(Trap::MemoryOutOfBounds), None) => {
-            (FaultKind::Trapped, "the guest reached outside its memory (a stack that grew too deep does so)".to_string())
-        }
+        (Some(Trap::MemoryOutOfBounds), None) => (
+            FaultKind::Trapped,
+            "the guest reached outside its memory (a stack that grew too deep does so)".to_string(),
+        ),
         (Some(Trap::UnreachableCodeReached), None) => (FaultKind::Trapped, "the guest panicked".to_string()),
         (Some(trap), None) => (FaultKind::Trapped, format!("the guest trapped: {trap}")),
         (None, None) if error.downcast_ref::<wasmtime_wasi::I32Exit>().is_some() => {
@@ -79,7 +79,8 @@ fn reason(error: &wasmtime::Error, base: &Base) -> (FaultKind, String) {
             let cause = error.root_cause().to_string();
             // wasmtime meters what it copies out of a guest and has no type for the end of it.
             if cause.contains("fuel allocated for hostcalls") {
-                let why = format!("limit call_bytes passed: one call carried more than {} bytes", base.limits.call_bytes);
+                let why =
+                    format!("limit call_bytes passed: one call carried more than {} bytes", base.limits.call_bytes);
                 return (FaultKind::LimitExceeded, why);
             }
             (FaultKind::Trapped, format!("the guest was stopped: {cause}"))
