@@ -3,7 +3,7 @@
 use crate::kind::Kind;
 use crate::kinds;
 use fapo_graph::check::check;
-use fapo_graph::{Catalogue, Entry, GraphSpec, Parameter, StepId, resolve_settings};
+use fapo_graph::{Catalogue, Entry, GraphSpec, NodeKind, Parameter, StepId, resolve_settings};
 use fapo_template::Prompt;
 use serde_json::Value;
 use std::fmt;
@@ -49,8 +49,7 @@ impl ChainBuilder {
 
     /// Adds a kind of the tenant's own; one of the same name is replaced.
     pub fn kind(mut self, kind: impl Kind + 'static) -> Self {
-        let name = kind.describe().name;
-        self.kinds.retain(|other| other.describe().name != name);
+        self.kinds.retain(|other| other.name() != kind.name());
         self.kinds.push(Box::new(kind));
         self
     }
@@ -70,7 +69,7 @@ impl ChainBuilder {
             Baseline::Json(text) => serde_json::from_str(text).map_err(|error| format!("baseline graph: {error}"))?,
             Baseline::Graph(graph) => graph.clone(),
         };
-        let kinds = self.kinds.iter().map(|kind| kind.describe()).collect();
+        let kinds = self.kinds.iter().map(|kind| NodeKind { name: kind.name().into(), ..kind.describe() }).collect();
         Ok(Catalogue { kinds, parameters: self.parameters.clone(), baseline })
     }
 
@@ -111,7 +110,7 @@ impl ChainBuilder {
 
     /// A kind by name.
     pub(crate) fn find(&self, name: &str) -> Option<&dyn Kind> {
-        self.kinds.iter().map(AsRef::as_ref).find(|kind| kind.describe().name == name)
+        self.kinds.iter().map(AsRef::as_ref).find(|kind| kind.name() == name)
     }
 }
 

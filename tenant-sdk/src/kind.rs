@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 /// A kind never calls the host. [`Kind::run`] says what it needs, the SDK asks for everything a superstep needs in one
 /// batch, and runs the kind again with the replies. So three model nodes side by side cost one round trip.
 pub trait Kind {
+    /// Name by which graphs use it. Looked up at every step, so it costs nothing.
+    fn name(&self) -> &'static str;
+
     /// Name, ports, settings and handles, as the catalogue lists them. Must be constant.
     fn describe(&self) -> NodeKind;
 

@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 pub struct Component;
 
 impl Kind for Component {
+    fn name(&self) -> &'static str {
+        "component"
+    }
+
     fn describe(&self) -> NodeKind {
         let properties = json!({
             "kind": {"type": "string", "minLength": 1, "maxLength": 64, "description": "Kind within the component."},
@@ -18,7 +22,7 @@ impl Kind for Component {
         let inputs = ["text", "question", "passages", "a", "b", "c"]
             .map(|name| optional(name, "Handed on under its name."))
             .to_vec();
-        let mut kind = plain("component", "Runs a granted node component.", properties, inputs, &["text"]);
+        let mut kind = plain(self.name(), "Runs a granted node component.", properties, inputs, &["text"]);
         kind.settings_schema["required"] = json!(["kind"]);
         NodeKind { handles: vec![HandleKind::Component], deterministic: false, ..kind }
     }

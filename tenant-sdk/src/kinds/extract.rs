@@ -21,6 +21,10 @@ use serde_json::{Map, Value, json};
 pub struct Extract;
 
 impl Kind for Extract {
+    fn name(&self) -> &'static str {
+        "extract"
+    }
+
     fn describe(&self) -> NodeKind {
         let properties = json!({
             "mode": {"enum": ["first_line", "last_line", "field", "number", "span", "regex"]},
@@ -35,7 +39,7 @@ impl Kind for Extract {
             optional("exclude", "Mode span: the text the run must not stand in, for example the question."),
         ];
         let mut kind =
-            plain("extract", "Takes a part of a text by rule, without a model.", properties, inputs, &["text"]);
+            plain(self.name(), "Takes a part of a text by rule, without a model.", properties, inputs, &["text"]);
         kind.settings_schema["required"] = json!(["mode"]);
         kind
     }

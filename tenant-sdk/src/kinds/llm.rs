@@ -14,6 +14,10 @@ use serde_json::{Value, json};
 pub struct Llm;
 
 impl Kind for Llm {
+    fn name(&self) -> &'static str {
+        "llm"
+    }
+
     fn describe(&self) -> NodeKind {
         let properties = json!({
             "output_tokens_max": {"type": ["integer", "null"], "minimum": 1, "maximum": 32768,
@@ -29,7 +33,7 @@ impl Kind for Llm {
             takes_prompt: true,
             handles: vec![HandleKind::Model],
             deterministic: false,
-            ..plain("llm", "Asks a model with a prompt.", properties, vec![], &["text", "raw"])
+            ..plain(self.name(), "Asks a model with a prompt.", properties, vec![], &["text", "raw"])
         }
     }
 

@@ -12,6 +12,10 @@ pub struct MergePassages;
 const PORTS: [&str; 4] = ["a", "b", "c", "d"];
 
 impl Kind for MergePassages {
+    fn name(&self) -> &'static str {
+        "merge_passages"
+    }
+
     fn describe(&self) -> NodeKind {
         let inputs = vec![
             required(PORTS[0], "First list."),
@@ -20,7 +24,7 @@ impl Kind for MergePassages {
             optional(PORTS[3], "Fourth list."),
         ];
         let summary = "Joins lists of passages, drops duplicates and numbers them anew.";
-        plain("merge_passages", summary, json!({}), inputs, &["passages"])
+        plain(self.name(), summary, json!({}), inputs, &["passages"])
     }
 
     fn run(&self, node: &NodeCall<'_>, _: &[Replies]) -> Result<Turn, String> {

@@ -17,6 +17,10 @@ const QUERIES_DEFAULT: u32 = 4;
 pub struct MultiRetrieve;
 
 impl Kind for MultiRetrieve {
+    fn name(&self) -> &'static str {
+        "multi_retrieve"
+    }
+
     fn describe(&self) -> NodeKind {
         let properties = json!({
             "k": k_schema(),
@@ -27,7 +31,7 @@ impl Kind for MultiRetrieve {
         });
         let inputs = vec![required("queries", "One query a line.")];
         let summary = "Searches an index with several queries and merges the passages by rank.";
-        searching(plain("multi_retrieve", summary, properties, inputs, &["passages"]))
+        searching(plain(self.name(), summary, properties, inputs, &["passages"]))
     }
 
     fn run(&self, node: &NodeCall<'_>, replies: &[Replies]) -> Result<Turn, String> {

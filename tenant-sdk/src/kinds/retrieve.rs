@@ -10,10 +10,14 @@ use serde_json::json;
 pub struct Retrieve;
 
 impl Kind for Retrieve {
+    fn name(&self) -> &'static str {
+        "retrieve"
+    }
+
     fn describe(&self) -> NodeKind {
         let inputs = vec![required("query", "Words to search for.")];
         let summary = "Searches an index; lines `[1] «Title | text»`, best first.";
-        searching(plain("retrieve", summary, json!({"k": k_schema()}), inputs, &["passages"]))
+        searching(plain(self.name(), summary, json!({"k": k_schema()}), inputs, &["passages"]))
     }
 
     fn run(&self, node: &NodeCall<'_>, replies: &[Replies]) -> Result<Turn, String> {

@@ -9,9 +9,13 @@ use serde_json::json;
 pub struct Template;
 
 impl Kind for Template {
+    fn name(&self) -> &'static str {
+        "template"
+    }
+
     fn describe(&self) -> NodeKind {
         let summary = "Fills a prompt in and gives it on as text.";
-        NodeKind { takes_prompt: true, ..plain("template", summary, json!({}), vec![], &["text"]) }
+        NodeKind { takes_prompt: true, ..plain(self.name(), summary, json!({}), vec![], &["text"]) }
     }
 
     fn run(&self, node: &NodeCall<'_>, _: &[Replies]) -> Result<Turn, String> {

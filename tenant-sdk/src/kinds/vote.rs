@@ -12,10 +12,14 @@ pub struct Vote;
 const PORTS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 impl Kind for Vote {
+    fn name(&self) -> &'static str {
+        "vote"
+    }
+
     fn describe(&self) -> NodeKind {
         let mut inputs = vec![required(PORTS[0], "A text; it wins a tie.")];
         inputs.extend(PORTS[1..].iter().map(|port| optional(port, "A further text.")));
-        plain("vote", "Gives on the text that most of its inputs agree on.", json!({}), inputs, &["text"])
+        plain(self.name(), "Gives on the text that most of its inputs agree on.", json!({}), inputs, &["text"])
     }
 
     fn run(&self, node: &NodeCall<'_>, _: &[Replies]) -> Result<Turn, String> {

@@ -25,9 +25,13 @@ impl Chain for HostileChain {
 struct Hostile;
 
 impl Kind for Hostile {
+    fn name(&self) -> &'static str {
+        "hostile"
+    }
+
     fn describe(&self) -> NodeKind {
         NodeKind {
-            name: "hostile".into(),
+            name: self.name().into(),
             summary: "Misbehaves as its setting says.".into(),
             settings_schema: json!({"type": "object", "properties": {"behave": {"type": "string"}}}),
             inputs: Vec::new(),
