@@ -172,3 +172,29 @@ fn a_new_tenant_runs_at_once() {
     assert_eq!(ran.line("run")["composite"]["mean"], 80.0, "every fifth reply gives up");
     assert!(bench.fapo(&["tenant", "check", "demo_qa"]).code == 0, "the others' grants still stand");
 }
+
+/// Outside a checkout the stock component is built from the sources that the program carries.
+#[test]
+fn a_stranger_without_a_checkout_gets_a_first_run() {
+    let bench = Bench::new();
+    let home = bench.path("elsewhere");
+    std::fs::create_dir_all(home.join("fapo-work/cache/sources-0.1.0")).expect("made");
+    // Compiled crates are shared between test runs, or this test would build them each time.
+    let target = root().join("target/guests-carried");
+    std::fs::create_dir_all(&target).expect("made");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(&target, home.join("fapo-work/cache/sources-0.1.0/target")).expect("linked");
+    let place = ["--root", "elsewhere", "--work", "elsewhere/fapo-work"];
+    let run = |arguments: &[&str]| bench.fapo(&[arguments, &place].concat());
+    assert_eq!(run(&["tenant", "new", "first"]).code, 0);
+    let ran = run(&["eval", "--config", "tenants/first/configs/validation.json", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(ran.line("run")["composite"]["mean"], 80.0);
+    // One word of the prompt later it is another run, and the two can be compared.
+    bench.edit("elsewhere/tenants/first/prompts/modules/answer/variant-001.md", "alone", "only");
+    let again = run(&["eval", "--config", "tenants/first/configs/validation.json", "--json"]);
+    let dir = |ran: &Ran| ran.line("run")["dir"].as_str().expect("a folder").to_string();
+    assert_ne!(dir(&ran), dir(&again));
+    let compared = run(&["compare", &dir(&ran), &dir(&again), "--json"]);
+    assert_eq!(compared.line("comparison")["same"], 20, "{}", compared.stderr);
+}

@@ -18,4 +18,5 @@ mod graphs;
 mod kills;
 mod layers;
 mod sandbox;
+mod score;
 mod support;

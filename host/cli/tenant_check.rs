@@ -152,7 +152,7 @@ fn documents(folder: &TenantFolder, checks: &mut Checks) {
         if !folder.has(&path) {
             checks.warning(
                 InputError::new(path, "missing")
-                    .hint("without a playbook nothing of the tenant may be changed by the optimizer"),
+                    .hint(format!("write it with the headings ## {}", headings.join(", ## "))),
             );
             continue;
         }

@@ -21,6 +21,12 @@ pub fn guest() -> &'static Path {
     GUEST.get_or_init(|| component(&root().join("tests/guests"), "hostile_guests"))
 }
 
+/// The component of the tenant `hotpotqa`.
+pub fn hotpotqa() -> &'static Path {
+    static HOTPOTQA: OnceLock<PathBuf> = OnceLock::new();
+    HOTPOTQA.get_or_init(|| component(&root().join("tenants/hotpotqa"), "hotpotqa"))
+}
+
 fn component(folder: &Path, package: &str) -> PathBuf {
     use fapo::guests::{Lock, build};
     build(folder, package, &root().join("target/guests"), Lock::Kept).expect("the component builds")
@@ -81,6 +87,15 @@ impl Bench {
         let bench = Bench::new();
         let ran = bench.fapo(&["index", "build", "demo"]);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
+        bench
+    }
+
+    /// As [`new`](Self::new), with a copy of `hotpotqa` whose component is a file of the tenant.
+    pub fn with_hotpotqa() -> Self {
+        let bench = Bench::new();
+        copy(&root().join("tenants/hotpotqa"), &bench.path("tenants/hotpotqa"));
+        copy_file(hotpotqa(), &bench.path("tenants/hotpotqa/hotpotqa.wasm"));
+        bench.edit("tenants/hotpotqa/tenant.toml", "\"crate\"", "\"tenants/hotpotqa/hotpotqa.wasm\"");
         bench
     }
 
@@ -182,7 +197,7 @@ fn copy_file(from: &Path, to: &Path) {
 }
 
 /// Copies a folder.
-pub fn copy(from: &Path, to: &Path) {
+fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("made");
     for entry in std::fs::read_dir(from).expect("listed") {
         let entry = entry.expect("an entry");
