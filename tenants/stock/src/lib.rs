@@ -83,3 +83,29 @@ fn metric(profile: &Value) -> Result<&str, String> {
 
 export_chain!(StockChain);
 export_scorer!(StockScorer);
+
+/// The starter that `fapo tenant new --rust` writes compiles as it is.
+#[cfg(test)]
+#[path = "../../../host/cli/starter/lib.rs.txt"]
+mod starter;
+
+#[cfg(test)]
+#[test]
+fn the_starters_scorer_compares_numbers() {
+    use fapo_tenant_sdk::CaseInput;
+    let finished = |output_text: &str| FinishedCase {
+        labelled: LabelledCase {
+            input: CaseInput { case_id: "c".into(), task_type: "sum".into(), context: Vec::new() },
+            expected: json!({"answer": "42"}),
+            metadata: json!({}),
+        },
+        steps: Vec::new(),
+        searches: Vec::new(),
+        output_text: output_text.into(),
+    };
+    for (output, points) in [("42", 100.0), ("It is 42.", 100.0), ("41", 0.0), ("", 0.0)] {
+        let score = starter::TaskScorer::score(&finished(output), &json!({})).expect("a score");
+        assert_eq!(score.composite, points, "{output}");
+    }
+    assert!(starter::TaskChain::define().catalogue().is_ok());
+}
