@@ -1,6 +1,6 @@
 //! `fapo score`: outputs made elsewhere, scored in the sandbox.
 
-use crate::support::{Bench, root};
+use crate::support::{Answer, Bench, FakeServer, root};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -116,4 +116,46 @@ fn the_six_node_chain_runs_with_its_scripted_replies() {
         assert_eq!(row["fapo"]["searches"].as_array().map(Vec::len), Some(2));
     }
     assert!(ran.line("run")["composite"]["mean"].as_f64().is_some_and(|mean| mean > 30.0), "{}", ran.stdout);
+}
+
+/// Replies that change with every word of the prompt, and with the change below so much that another search finds
+/// other passages: a change then goes on to every node after it.
+fn reply(asked: &str) -> String {
+    let sum = asked.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let about = if asked.contains("just the query") { "mountain peak range" } else { "painter colours" };
+    format!("reply {sum} about {about}")
+}
+
+#[test]
+fn a_changed_prompt_pays_for_its_node_and_those_after_it_and_a_repeat_for_nothing() {
+    const CASES: usize = 5;
+    let server = FakeServer::start(Answer::Reply(reply));
+    let bench = Bench::with_hotpotqa();
+    bench.append(
+        "fapo.toml",
+        &format!("\n[models.far]\nprovider = \"openai\"\norigin = \"{}\"\nmodel = \"m\"\n", server.origin()),
+    );
+    bench.edit("fapo.toml", "[\"hotpot_script\"]", "[\"far\"]");
+    let config = "tenants/hotpotqa/configs/scripted.json";
+    bench.edit(config, "\"scripted\"", "\"m\"");
+    bench.edit(config, "\"provider\": \"m\"", "\"provider\": \"openai\"");
+    assert_eq!(bench.fapo(&["index", "build", "hotpot"]).code, 0);
+    let run = || {
+        let before = server.requests();
+        let ran = bench.fapo(&["eval", "--config", config, "--limit", &CASES.to_string(), "--json"]);
+        assert_eq!(ran.code, 0, "{} {}", ran.stderr, ran.stdout);
+        let paid = ran.line("usage")["paid"].as_u64().expect("a number");
+        assert_eq!(server.requests() - before, usize::try_from(paid).expect("few"), "what is said is what was asked");
+        std::fs::remove_dir_all(bench.path("fapo-work/tenants")).expect("removed");
+        paid
+    };
+    assert_eq!(run(), 4 * CASES as u64);
+    assert_eq!(run(), 0, "the run is gone, the replies are not");
+    // The third of four model calls' prompt: itself, the summary after it and the answer.
+    bench.edit(
+        "tenants/hotpotqa/prompts/modules/generate_query_with_context/variant-001.md",
+        "and only the query",
+        "and just the query",
+    );
+    assert_eq!(run(), 3 * CASES as u64);
 }

@@ -86,6 +86,7 @@ export_scorer!(StockScorer);
 
 /// The starter that `fapo tenant new --rust` writes compiles as it is.
 #[cfg(test)]
+#[allow(unreachable_pub, reason = "it is the root of a package elsewhere")]
 #[path = "../../../host/cli/starter/lib.rs.txt"]
 mod starter;
 
