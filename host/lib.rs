@@ -5,6 +5,7 @@ pub mod components;
 pub mod guests;
 pub mod identity;
 pub mod import;
+pub mod optimize;
 pub mod place;
 pub mod plan;
 pub mod services;

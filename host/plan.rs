@@ -69,8 +69,17 @@ pub struct Opened {
 /// # Errors
 /// One of them is wrong, or the tenant asks for more than it is granted.
 pub fn open(place: &Place, config: &Path) -> Result<Opened, InputError> {
+    open_with(place, config, |_| {})
+}
+
+/// As [`open`], with the config changed before it is granted.
+///
+/// # Errors
+/// As there.
+pub fn open_with(place: &Place, config: &Path, change: impl Fn(&mut EvalConfig)) -> Result<Opened, InputError> {
     let path = place.root.join(config);
-    let config = read_config(&path.display().to_string(), &read_text(&path)?)?;
+    let mut config = read_config(&path.display().to_string(), &read_text(&path)?)?;
+    change(&mut config);
     let folder = TenantFolder::open(&place.root, &config.tenant_id)?;
     let manifest = folder.manifest()?;
     let operator = place.read_operator()?;

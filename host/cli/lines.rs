@@ -2,6 +2,8 @@
 //! `schemas/cli-lines.schema.json`; `fapo schema` prints it.
 
 use fapo_core::fault::Fault;
+use fapo_core::scope::VariantLevel;
+use fapo_engine::optimize::{Attempt, StopReason};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -26,6 +28,10 @@ pub enum Line {
     CaseDetail(CaseDetailLine),
     /// Two runs, paired by case.
     Comparison(ComparisonLine),
+    /// An attempt of a trial is decided.
+    Attempt(Attempt),
+    /// A trial: the last line of `optimize`.
+    Trial(Box<TrialLine>),
     /// Something was checked.
     Check(CheckLine),
     /// A component's passport.
@@ -205,6 +211,54 @@ pub struct ComparisonLine {
     pub same: u64,
     /// Cases of only one run: they are left out of the pairs.
     pub unpaired: Vec<String>,
+}
+
+/// See [`Line::Trial`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TrialLine {
+    /// Variant `v000`.
+    pub baseline: SelectedLine,
+    /// The variant that validation chose.
+    pub selected: SelectedLine,
+    /// Paired difference on test, selected minus baseline.
+    pub difference: Mean,
+    /// In their order.
+    pub attempts: Vec<Attempt>,
+    /// Calls of the whole trial.
+    pub calls: TrialCalls,
+    /// Why it ended.
+    pub stop_reason: StopReason,
+    /// Folder of the trial.
+    pub dir: String,
+}
+
+/// A variant on test.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SelectedLine {
+    /// `v000` is the baseline.
+    pub variant: String,
+    /// Deepest level of its changes; null for the baseline.
+    pub level: Option<VariantLevel>,
+    /// Its totals on test.
+    pub test: TestLine,
+}
+
+/// Totals of a split.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TestLine {
+    /// Mean composite over planned cases.
+    pub mean: f64,
+    /// 95% interval.
+    pub ci: Option<[f64; 2]>,
+    /// Planned cases.
+    pub n: u64,
+}
+
+/// Calls of a trial.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TrialCalls {
+    /// Calls that a service was asked for.
+    pub paid: u64,
 }
 
 /// See [`Line::Check`].

@@ -8,6 +8,7 @@ mod eval;
 mod index_build;
 pub mod lines;
 mod live;
+mod optimize;
 mod printer;
 mod progress;
 mod report;
@@ -81,6 +82,7 @@ struct Globals {
 enum Command {
     Demo(demo::Demo),
     Eval(eval::Eval),
+    Optimize(optimize::Optimize),
     Score(score::ScoreOutputs),
     Show(show::Show),
     Progress(progress::Progress),
@@ -164,6 +166,7 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
     match command {
         Command::Demo(demo) => demo.run(place, printer).await,
         Command::Eval(eval) => eval.run(place, printer).await,
+        Command::Optimize(optimize) => optimize.run(place, printer).await,
         Command::Score(score) => score.run(place, printer).await,
         Command::Show(show) => show.run(place, printer),
         Command::Progress(progress) => progress.run(place, printer),

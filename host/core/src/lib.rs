@@ -10,13 +10,18 @@ pub mod config;
 pub mod digest;
 pub mod fault;
 pub mod grants;
+pub mod held_out;
 pub mod input_error;
 pub mod limits;
 pub mod names;
 pub mod ports;
+pub mod review;
 pub mod run;
+pub mod scope;
 pub mod score;
+pub mod selection;
 pub mod stats;
 pub mod tenant;
+pub mod variant;
 
 pub use input_error::InputError;

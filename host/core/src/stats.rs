@@ -35,8 +35,23 @@ pub fn composite_estimate(values: &[f64]) -> Option<Estimate> {
     estimate(values).map(|e| Estimate { ci: e.ci.map(|[lo, hi]| [lo.max(0.0), hi.min(100.0)]), ..e })
 }
 
+/// One-sided lower bound of the mean at a confidence of 0..1 (Student's t); minus infinity below two values.
+pub fn lower_bound(values: &[f64], confidence: f64) -> f64 {
+    let n = values.len();
+    if n < 2 {
+        return f64::NEG_INFINITY;
+    }
+    let mean = values.iter().sum::<f64>() / n as f64;
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
+    mean - quantile_of_t(n - 1, confidence) * (variance / n as f64).sqrt()
+}
+
 fn t_quantile(freedom: usize) -> f64 {
-    StudentsT::new(0.0, 1.0, freedom as f64).map_or(f64::INFINITY, |t| t.inverse_cdf(0.975))
+    quantile_of_t(freedom, 0.975)
+}
+
+fn quantile_of_t(freedom: usize, probability: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, freedom as f64).map_or(f64::INFINITY, |t| t.inverse_cdf(probability))
 }
 
 /// The `q` quantile of sorted values as the original reports it: the ceil(q n)-th smallest.
