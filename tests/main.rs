@@ -17,6 +17,7 @@ mod evaluate;
 mod graphs;
 mod kills;
 mod layers;
+mod optimize;
 mod sandbox;
 mod score;
 mod support;

@@ -3,22 +3,25 @@
 //! The host runs it and holds its rules: rows of train only, totals of validation, test once after the selection; one
 //! reviewed change at a time; prompts before parameters before structure, a level left only with its reason recorded.
 
+mod report;
+
+pub use report::{Attempt, Exhaustion, StopReason, TrialReport};
+use report::{issues, memory_line};
+
 use crate::propose::{Example, Ground, proposals};
 use crate::trial::TrialFolder;
 use fapo_core::InputError;
-use fapo_core::attribution::{Cluster, Fix, clusters};
+use fapo_core::attribution::{Fix, clusters};
 use fapo_core::case::Case;
 use fapo_core::digest;
 use fapo_core::held_out::{HeldOut, Total, TrainEvidence};
 use fapo_core::ports::{BoxFuture, Clock, Definition, RunFiles};
-use fapo_core::review::{Leaks, Review, Reviewed, Verdict, review};
+use fapo_core::review::{Leaks, Reviewed, review};
 use fapo_core::run::CaseRecord;
 use fapo_core::scope::{ScopeContract, VariantLevel};
 use fapo_core::selection::decide;
-use fapo_core::stats::Estimate;
 use fapo_core::variant::{Outcome, Proposal, ReviewedVariant};
 use fapo_graph::Catalogue;
-use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -86,81 +89,6 @@ pub struct Trial {
     pub files: Arc<dyn RunFiles>,
     /// Where times come from.
     pub clock: Arc<dyn Clock>,
-}
-
-/// One attempt.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct Attempt {
-    /// `v001` and on; `v000` is the baseline.
-    pub variant: String,
-    /// The incumbent it changes.
-    pub parent: String,
-    /// How deep it goes.
-    pub level: VariantLevel,
-    /// Who proposed it.
-    pub operator: String,
-    /// The step it is meant to mend.
-    pub step: String,
-    /// Why it should help.
-    pub hypothesis: String,
-    /// What the review came to.
-    pub verdict: Verdict,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// The numbers or the issues that the outcome follows from.
-    pub why: String,
-    /// Mean of train; null where it was not run.
-    pub train: Option<f64>,
-    /// Totals of validation; null where it was not run.
-    pub validation: Option<Total>,
-}
-
-/// Why a level was left.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct Exhaustion {
-    /// The level.
-    pub level: VariantLevel,
-    /// `plateau` or `ceiling`, as the original has it.
-    pub exhaustion_reason: &'static str,
-    /// Mean of validation at that time.
-    pub final_score: f64,
-    /// Attempts on the level.
-    pub variants_tried: u32,
-}
-
-/// Why a trial ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    /// No failure of train is left.
-    Resolved,
-    /// Every open level is exhausted.
-    Exhausted,
-    /// The cap on variants is reached.
-    Variants,
-    /// The cap on calls is reached.
-    Calls,
-    /// The scope contract opens no level.
-    NothingOpen,
-}
-
-/// A finished trial.
-#[derive(Debug)]
-pub struct TrialReport {
-    /// Baseline on validation and test.
-    pub baseline: (Total, Total),
-    /// The selected variant's name, level (None for the baseline), validation and test.
-    pub selected: (String, Option<VariantLevel>, Total, Total),
-    /// Paired difference on test, selected minus baseline.
-    pub difference: Option<Estimate>,
-    /// In their order.
-    pub attempts: Vec<Attempt>,
-    /// Levels that were left.
-    pub exhausted: Vec<Exhaustion>,
-    /// Failures that are left, of the selected variant on train.
-    pub outstanding: Vec<Cluster>,
-    /// Why it ended.
-    pub stop_reason: StopReason,
 }
 
 /// What happens in a trial, for those who watch.
@@ -372,7 +300,7 @@ impl Search<'_> {
             Some(variant) => self.evaluate(incumbent, variant, number, &mut attempt).await?,
             None => None,
         };
-        self.folder.remember(memory_line(&attempt, incumbent))?;
+        self.folder.remember(memory_line(&attempt, incumbent.validation.total().mean))?;
         (self.observe)(TrialEvent::Attempt(&attempt));
         self.attempts.push(attempt);
         Ok(better)
@@ -431,22 +359,6 @@ impl Search<'_> {
     }
 }
 
-fn issues(review: &Review) -> String {
-    review.issues.iter().map(|issue| format!("{}: {}", issue.check, issue.description)).collect::<Vec<_>>().join("; ")
-}
-
-/// A line of the iteration memory, in the shape of the original's published files.
-fn memory_line(attempt: &Attempt, incumbent: &Incumbent) -> Value {
-    let before = incumbent.validation.total().mean;
-    json!({
-        "kind": "attempt", "variant": attempt.variant, "parent": attempt.parent, "level": attempt.level,
-        "technique": attempt.operator, "step": attempt.step, "hypothesis": attempt.hypothesis,
-        "train_score": attempt.train, "val_score": attempt.validation.map(|v| v.mean),
-        "delta_val": attempt.validation.map(|v| v.mean - before), "verdict": attempt.verdict,
-        "accepted": attempt.outcome == Outcome::Kept, "outcome": attempt.outcome, "note": attempt.why,
-    })
-}
-
 /// Answers that several cases of train share.
 fn labels(cases: &[Case]) -> Vec<String> {
     let answers: Vec<&str> = cases.iter().filter_map(Case::expected_answer).collect();
@@ -458,19 +370,5 @@ fn labels(cases: &[Case]) -> Vec<String> {
         distinct.into_iter().map(str::to_string).collect()
     } else {
         Vec::new()
-    }
-}
-
-impl TrialReport {
-    /// The report as `report.json` has it.
-    pub fn json(&self) -> Value {
-        let (name, level, validation, test) = &self.selected;
-        json!({
-            "baseline": {"validation": self.baseline.0, "test": self.baseline.1},
-            "selected": {"variant": name, "level": level, "validation": validation, "test": test},
-            "difference": self.difference,
-            "attempts": self.attempts, "exhausted": self.exhausted, "outstanding": self.outstanding,
-            "stop_reason": self.stop_reason,
-        })
     }
 }

@@ -1,0 +1,115 @@
+//! What a trial says of itself: attempts, levels that were left, the end.
+
+use fapo_core::attribution::Cluster;
+use fapo_core::held_out::Total;
+use fapo_core::review::{Review, Verdict};
+use fapo_core::scope::VariantLevel;
+use fapo_core::stats::Estimate;
+use fapo_core::variant::Outcome;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// One attempt.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Attempt {
+    /// `v001` and on; `v000` is the baseline.
+    pub variant: String,
+    /// The incumbent it changes.
+    pub parent: String,
+    /// How deep it goes.
+    pub level: VariantLevel,
+    /// Who proposed it.
+    pub operator: String,
+    /// The step it is meant to mend.
+    pub step: String,
+    /// Why it should help.
+    pub hypothesis: String,
+    /// What the review came to.
+    pub verdict: Verdict,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The numbers or the issues that the outcome follows from.
+    pub why: String,
+    /// Mean of train; null where it was not run.
+    pub train: Option<f64>,
+    /// Totals of validation; null where it was not run.
+    pub validation: Option<Total>,
+}
+
+/// Why a level was left.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Exhaustion {
+    /// The level.
+    pub level: VariantLevel,
+    /// `plateau` or `ceiling`, as the original has it.
+    pub exhaustion_reason: &'static str,
+    /// Mean of validation at that time.
+    pub final_score: f64,
+    /// Attempts on the level.
+    pub variants_tried: u32,
+}
+
+/// Why a trial ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// No failure of train is left.
+    Resolved,
+    /// Every open level is exhausted.
+    Exhausted,
+    /// The cap on variants is reached.
+    Variants,
+    /// The cap on calls is reached.
+    Calls,
+    /// The scope contract opens no level.
+    NothingOpen,
+}
+
+/// A finished trial.
+#[derive(Debug)]
+pub struct TrialReport {
+    /// Baseline on validation and test.
+    pub baseline: (Total, Total),
+    /// The selected variant's name, level (None for the baseline), validation and test.
+    pub selected: (String, Option<VariantLevel>, Total, Total),
+    /// Paired difference on test, selected minus baseline.
+    pub difference: Option<Estimate>,
+    /// In their order.
+    pub attempts: Vec<Attempt>,
+    /// Levels that were left.
+    pub exhausted: Vec<Exhaustion>,
+    /// Failures that are left, of the selected variant on train.
+    pub outstanding: Vec<Cluster>,
+    /// Why it ended.
+    pub stop_reason: StopReason,
+}
+
+impl TrialReport {
+    /// The report as `report.json` has it.
+    pub fn json(&self) -> Value {
+        let (name, level, validation, test) = &self.selected;
+        json!({
+            "baseline": {"validation": self.baseline.0, "test": self.baseline.1},
+            "selected": {"variant": name, "level": level, "validation": validation, "test": test},
+            "difference": self.difference,
+            "attempts": self.attempts, "exhausted": self.exhausted, "outstanding": self.outstanding,
+            "stop_reason": self.stop_reason,
+        })
+    }
+}
+
+pub(super) fn issues(review: &Review) -> String {
+    review.issues.iter().map(|issue| format!("{}: {}", issue.check, issue.description)).collect::<Vec<_>>().join("; ")
+}
+
+/// A line of the iteration memory, in the shape of the original's published files.
+pub(super) fn memory_line(attempt: &Attempt, before: f64) -> Value {
+    json!({
+        "kind": "attempt", "variant": attempt.variant, "parent": attempt.parent, "level": attempt.level,
+        "technique": attempt.operator, "step": attempt.step, "hypothesis": attempt.hypothesis,
+        "train_score": attempt.train, "val_score": attempt.validation.map(|v| v.mean),
+        "delta_val": attempt.validation.map(|v| v.mean - before), "verdict": attempt.verdict,
+        "accepted": attempt.outcome == Outcome::Kept, "outcome": attempt.outcome, "note": attempt.why,
+    })
+}
