@@ -70,11 +70,14 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
     bench.edit(CONFIG, "validation-baseline", "validation-other");
     bench.edit("tenants/demo_qa/prompts/modules/generate_answer/variant-001.md", "${question}", "${question} ${topic}");
     run(&["eval", "--config", CONFIG, "--limit", "2"]);
+    let trial = run(&["optimize", "demo_qa", "--variants", "1", "--trial", "short"]);
+    assert_eq!(trial.code, 0, "{}", trial.stderr);
     run(&["reset-tenant", "demo_qa", "--yes"]);
     let all: Vec<&str> = kinds.iter().map(String::as_str).collect();
     assert_eq!(
         all,
         [
+            "attempt",
             "case",
             "case_detail",
             "check",
@@ -89,6 +92,7 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
             "progress",
             "removed",
             "run",
+            "trial",
             "usage",
             "warning"
         ],
@@ -135,6 +139,7 @@ fn each_command_has_a_help_with_an_example() {
     for command in [
         &["demo"][..],
         &["eval"],
+        &["optimize"],
         &["score"],
         &["show"],
         &["progress"],

@@ -1,17 +1,20 @@
 //! `fapo demo`: everything from nothing, with no key and no server.
 
 use super::eval::{self, Eval};
+use super::optimize::Optimize;
 use super::printer::Printer;
 use super::{Exit, index_build};
 use crate::place::Place;
 use fapo_core::InputError;
 
-/// Build the components and the index, evaluate the tenant `demo_qa` with scripted replies, show a failed case.
+/// Build the components and the index, evaluate the tenant `demo_qa` with scripted replies, show a failed case, and
+/// improve the tenant's chain: `eval` and `optimize` with their arguments filled in.
 #[derive(clap::Args)]
 #[command(after_help = "Example: fapo demo")]
 pub(super) struct Demo {}
 
-const CONFIG: &str = "tenants/demo_qa/configs/validation.json";
+const TENANT: &str = "demo_qa";
+const CONFIG: &str = "tenants/demo_qa/configs/train.json";
 
 impl Demo {
     pub(super) async fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
@@ -25,9 +28,12 @@ impl Demo {
         if let Some(record) = ended.report.records.iter().find(|r| r.fault.is_none() && r.composite() < 100.0) {
             printer.text("\nThe first failed case in full:\n");
             super::report::print_case(record, &ended.limits, printer);
-            let folder = ended.dir.display();
-            printer.text(&format!("\nother cases: fapo show {folder} --case <case id>"));
+            printer.text(&format!("\nother cases: fapo show {} --case <case id>", ended.dir.display()));
         }
-        Ok(ended.exit)
+        if ended.exit != Exit::Done {
+            return Ok(ended.exit);
+        }
+        printer.text(&format!("\nImproving the chain (fapo optimize {TENANT}):\n"));
+        Optimize::of(TENANT).run(place, printer).await
     }
 }

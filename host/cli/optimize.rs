@@ -38,14 +38,33 @@ pub(super) struct Optimize {
     #[arg(long, value_name = "NAME")]
     trial: Option<String>,
     /// Most variants.
-    #[arg(long, value_name = "N", default_value_t = 25)]
+    #[arg(long, value_name = "N", default_value_t = VARIANTS_MAX)]
     variants: u32,
     /// Most paid model calls.
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(long, value_name = "N", default_value_t = CALLS_MAX)]
     calls: u64,
 }
 
+/// Variants of a trial where the command line says nothing.
+const VARIANTS_MAX: u32 = 25;
+/// Paid calls of a trial where the command line says nothing.
+const CALLS_MAX: u64 = 100_000;
+
 impl Optimize {
+    /// A tenant with everything else as it comes.
+    pub(super) fn of(tenant: &str) -> Self {
+        Optimize {
+            tenant: tenant.into(),
+            train: None,
+            validation: None,
+            test: None,
+            provider: None,
+            trial: None,
+            variants: VARIANTS_MAX,
+            calls: CALLS_MAX,
+        }
+    }
+
     pub(super) async fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
         let config = |given: &Option<PathBuf>, split: &str| {
             given.clone().unwrap_or_else(|| format!("tenants/{}/configs/{split}.json", self.tenant).into())
