@@ -291,6 +291,8 @@ fn commands_name_what_they_cannot_find() {
         &["data", "import", "nothing", "x.json"],
         &["data", "import", "hotpotqa", "x.json"],
         &["score", "--tenant", "tenants/nobody", "--cases", "c", "--outputs", "o", "--output-dir", "d"],
+        &["optimize", "nobody"],
+        &["adopt", "nowhere"],
         &["reset-tenant", "nobody"],
     ] {
         let ran = bench.fapo(arguments);

@@ -140,6 +140,7 @@ fn each_command_has_a_help_with_an_example() {
         &["demo"][..],
         &["eval"],
         &["optimize"],
+        &["adopt"],
         &["score"],
         &["show"],
         &["progress"],

@@ -173,3 +173,18 @@ fn a_trial_killed_ten_times_selects_the_same_and_pays_no_finished_case_twice() {
     assert!(server.requests() <= all + kills * 3, "{} requests with {kills} kills of three workers", server.requests());
     assert_eq!(server.asked().len(), 120);
 }
+
+#[test]
+fn a_selected_variant_is_adopted_as_new_files_and_scores_as_it_did() {
+    let bench = sums("shortest phrase that answers");
+    let end = trial(&bench, &[]).line("trial");
+    let before = bench.read("tenants/sums/prompts/modules/answer/variant-001.md");
+    let adopted = bench.fapo(&["adopt", "fapo-work/trials/t", "--json"]);
+    assert_eq!(adopted.code, 0, "{}", adopted.stderr);
+    assert_eq!(bench.read("tenants/sums/prompts/modules/answer/variant-001.md"), before, "nothing is rewritten");
+    assert!(bench.read("tenants/sums/prompts/modules/answer/variant-002.md").contains("shortest phrase"));
+    let ran = bench.fapo(&["eval", "--config", "tenants/sums/configs/test-adopted-002.json", "--json"]);
+    assert_eq!(ran.line("run")["composite"]["mean"], end["selected"]["test"]["mean"], "{}", ran.stderr);
+    let twice = bench.fapo(&["adopt", "fapo-work/trials/t"]);
+    assert!(twice.stdout.contains("variant-003.md"), "{} {}", twice.stdout, twice.stderr);
+}

@@ -1,5 +1,6 @@
 //! The command line: one file a command, one table of them all.
 
+mod adopt;
 mod compare;
 mod data_import;
 mod demo;
@@ -83,6 +84,7 @@ enum Command {
     Demo(demo::Demo),
     Eval(eval::Eval),
     Optimize(optimize::Optimize),
+    Adopt(adopt::Adopt),
     Score(score::ScoreOutputs),
     Show(show::Show),
     Progress(progress::Progress),
@@ -167,6 +169,7 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
         Command::Demo(demo) => demo.run(place, printer).await,
         Command::Eval(eval) => eval.run(place, printer).await,
         Command::Optimize(optimize) => optimize.run(place, printer).await,
+        Command::Adopt(adopt) => adopt.run(place, printer),
         Command::Score(score) => score.run(place, printer).await,
         Command::Show(show) => show.run(place, printer),
         Command::Progress(progress) => progress.run(place, printer),
