@@ -3,9 +3,11 @@
 //! Deterministic and deliberately modest: it looks for the answer's words and does not judge meaning. An answer of
 //! one common word (`yes`, `no`) stands in many texts, so it is looked for in the output only.
 
+use super::Cause;
 use crate::case::Case;
 use crate::fault::step_name;
 use crate::run::CaseRecord;
+use crate::scope::VariantLevel;
 use fapo_graph::StepOrigin;
 use std::collections::BTreeMap;
 
@@ -33,6 +35,19 @@ impl Loss {
             Loss::Dropped => "the answer was there before this step and not after it",
             Loss::NeverPresent => "no step showed the answer",
             Loss::Unknown => "the label does not tell",
+        }
+    }
+}
+
+impl Loss {
+    /// Cause and level of a finding.
+    pub(super) fn as_cause(self) -> (Cause, Option<VariantLevel>) {
+        match self {
+            Loss::Fault => (Cause::ComponentFault, None),
+            Loss::Form => (Cause::VerboseNearMiss, Some(VariantLevel::Prompt)),
+            Loss::Dropped => (Cause::AnswerDropped, Some(VariantLevel::Prompt)),
+            Loss::NeverPresent => (Cause::EvidenceMissing, Some(VariantLevel::Parameter)),
+            Loss::Unknown => (Cause::Unexplained, Some(VariantLevel::Prompt)),
         }
     }
 }
