@@ -159,6 +159,8 @@ fn open(place: &Place, config: &Path, provider: Option<&str>) -> Result<Opened, 
     plan::open_with(place, config, |config| {
         if let Some(provider) = provider {
             config.provider = provider.to_string();
+            // The config's model is one of the provider it names.
+            config.provider_settings.model = None;
         }
     })
 }

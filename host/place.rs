@@ -16,21 +16,33 @@ pub struct Place {
     pub operator: PathBuf,
     /// Where runs, indexes and caches go; a tenant's folder is never written by a run.
     pub work: PathBuf,
+    /// Where the embedded model's file is kept, for every repository of the user.
+    pub models: PathBuf,
+}
+
+/// The user's own folders, where the system has them.
+#[derive(Clone, Debug, Default)]
+pub struct UserFolders {
+    /// Configuration.
+    pub config: Option<PathBuf>,
+    /// What can be fetched again.
+    pub cache: Option<PathBuf>,
 }
 
 impl Place {
-    /// A place. Without `operator` it is `fapo.toml` in the root, else `fapo/fapo.toml` in the user's
-    /// configuration folder (`user_config`).
-    pub fn new(root: PathBuf, operator: Option<PathBuf>, work: PathBuf, user_config: Option<PathBuf>) -> Self {
+    /// A place. Without `operator` it is `fapo.toml` in the root, else `fapo/fapo.toml` in the user's configuration
+    /// folder; models are kept in the user's cache folder, else in the work folder.
+    pub fn new(root: PathBuf, operator: Option<PathBuf>, work: PathBuf, user: UserFolders) -> Self {
         // So that messages say `tenants/…` and not `./tenants/…`.
         let root = if root == Path::new(".") { PathBuf::new() } else { root };
         let in_root = root.join(OPERATOR_FILE);
-        let of_user = user_config.map(|folder| folder.join("fapo").join(OPERATOR_FILE));
+        let of_user = user.config.map(|folder| folder.join("fapo").join(OPERATOR_FILE));
         let found = match of_user {
             Some(path) if !in_root.exists() && path.exists() => path,
             _ => in_root,
         };
-        Place { operator: operator.unwrap_or(found), root, work }
+        let models = user.cache.map_or_else(|| work.join("cache"), |folder| folder.join("fapo")).join("models");
+        Place { operator: operator.unwrap_or(found), root, work, models }
     }
 
     /// Reads the operator's file.

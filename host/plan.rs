@@ -44,7 +44,7 @@ pub struct Plan {
     pub evaluation: Evaluation,
     /// Routes and limits.
     pub grant: Grant,
-    /// Replies of earlier calls; None where no granted model is remote. Written out when the last handle goes.
+    /// Replies of earlier calls; None where no granted model is costly. Written out when the last handle goes.
     pub replies: Option<Arc<ResponseCache>>,
     /// Things to know that stop nothing.
     pub warnings: Vec<String>,

@@ -10,7 +10,7 @@ use fapo_retrieval::{Bm25Index, IndexSettings};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Opens what a tenant was granted. Calls that go out to a service are answered from the response cache where an
+/// Opens what a tenant was granted. Calls that cost money or seconds are answered from the response cache where an
 /// equal call was answered before.
 ///
 /// # Errors
@@ -24,12 +24,13 @@ pub fn open(
         text: &|file| read_text(&place.root.join(file)),
         key: &|variable| std::env::var(variable).ok().map(SecretString::from),
         jitter_seed: std::process::id().into(),
+        model_folder: &place.models,
     };
     let mut granted = Granted::default();
     let mut replies: Option<Arc<ResponseCache>> = None;
     for (alias, route) in &grant.models {
         let mut provider = connect(alias, route, &sources)?;
-        if ProviderKind::named(&route.provider)?.remote {
+        if ProviderKind::named(&route.provider)?.costly {
             let cache = replies.get_or_insert_with(|| Arc::new(ResponseCache::open(&place.work.join("cache/replies"))));
             provider = Arc::new(Cached::new(provider, Arc::clone(cache)));
         }

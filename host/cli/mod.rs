@@ -9,6 +9,7 @@ mod eval;
 mod index_build;
 pub mod lines;
 mod live;
+mod model;
 mod optimize;
 mod printer;
 mod progress;
@@ -21,7 +22,7 @@ mod tenant_check;
 mod tenant_inspect;
 mod tenant_new;
 
-use crate::place::Place;
+use crate::place::{Place, UserFolders};
 use clap::{Args, Parser, Subcommand};
 use fapo_core::InputError;
 use printer::Printer;
@@ -98,6 +99,9 @@ enum Command {
     /// Import datasets.
     #[command(subcommand)]
     Data(Data),
+    /// Fetch, list and remove the embedded model.
+    #[command(subcommand)]
+    Model(model::Model),
     Doctor(doctor::Doctor),
     ResetTenant(reset_tenant::ResetTenant),
     /// Print the JSON schema of the lines that `--json` prints.
@@ -134,7 +138,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let printer = Printer::new(cli.globals.json);
-    let place = Place::new(cli.globals.root, cli.globals.operator, cli.globals.work, user_config());
+    let place = Place::new(cli.globals.root, cli.globals.operator, cli.globals.work, user_folders());
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -180,6 +184,7 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
         Command::Tenant(Tenant::Inspect(inspect)) => inspect.run(place, printer),
         Command::Index(Index::Build(build)) => build.run(place, printer),
         Command::Data(Data::Import(import)) => import.run(place, printer),
+        Command::Model(model) => model.run(place, printer),
         Command::Doctor(doctor) => doctor.run(place, printer),
         Command::ResetTenant(reset) => reset.run(place, printer),
         Command::Schema => {
@@ -189,8 +194,12 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
     }
 }
 
-/// The user's configuration folder, as the desktop standard has it.
-fn user_config() -> Option<PathBuf> {
+/// The user's folders, as the desktop standard has them.
+fn user_folders() -> UserFolders {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))
+    let home = |inner: &str| set("HOME").map(|home| home.join(inner));
+    UserFolders {
+        config: set("XDG_CONFIG_HOME").or_else(|| home(".config")),
+        cache: set("XDG_CACHE_HOME").or_else(|| home(".cache")),
+    }
 }

@@ -6,6 +6,8 @@
 //! run at a time, and the reading of files and variables, which [`RouteSources`] brings in.
 
 mod cache;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 mod openai;
 mod providers;
 mod scripted;

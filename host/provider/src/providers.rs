@@ -6,6 +6,7 @@ use fapo_core::InputError;
 use fapo_core::grants::ModelRoute;
 use fapo_core::ports::Provider;
 use secrecy::{ExposeSecret, SecretString};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +26,8 @@ pub struct ProviderKind {
     pub name: &'static str,
     /// What it is, in one line.
     pub summary: &'static str,
-    /// Whether replies come over the network, so that a response cache before it saves something.
-    pub remote: bool,
+    /// Whether a reply costs money or seconds, so that a response cache before it saves something.
+    pub costly: bool,
     /// Settings it reads; others of a route do not concern it.
     pub settings: &'static [SettingHelp],
     connect: Connect,
@@ -58,6 +59,8 @@ pub struct RouteSources<'a> {
     pub key: &'a dyn Fn(&str) -> Option<SecretString>,
     /// Spreads the pauses between retries; two processes with different seeds do not come back together.
     pub jitter_seed: u64,
+    /// Where the embedded model's file is kept.
+    pub model_folder: &'a Path,
 }
 
 /// All providers, in the order of the help.
@@ -65,7 +68,7 @@ pub const PROVIDERS: &[ProviderKind] = &[
     ProviderKind {
         name: "openai",
         summary: "any service that speaks OpenAI's chat completions: OpenAI, gateways, llama.cpp, vLLM, Ollama",
-        remote: true,
+        costly: true,
         settings: &[
             SettingHelp { name: "origin", help: "base URL, default https://api.openai.com/v1" },
             SettingHelp { name: "key_env", help: "environment variable that holds the key; none where absent" },
@@ -89,9 +92,25 @@ pub const PROVIDERS: &[ProviderKind] = &[
     ProviderKind {
         name: "scripted",
         summary: "answers by rules from a file: deterministic, free, without a network",
-        remote: false,
+        costly: false,
         settings: &[SettingHelp { name: "rules", help: "JSONL file of rules, required" }],
         connect: connect_scripted,
+    },
+    ProviderKind {
+        name: "embedded",
+        summary: "a small language model inside the program: no key, no server",
+        costly: true,
+        settings: &[
+            SettingHelp {
+                name: "model",
+                help: "a GGUF file of a llama; without it the one that `fapo model pull` keeps",
+            },
+            SettingHelp { name: "temperature", help: "0 to 2, default 0: the likeliest token each time" },
+            SettingHelp { name: "top_p", help: "above 0 to 1; all tokens where absent" },
+            SettingHelp { name: "output_tokens_max", help: "cap on a reply in tokens, default 16000" },
+            SettingHelp { name: "seed", help: "base of the sampling seeds, default 0; sample n draws with seed + n" },
+        ],
+        connect: connect_embedded,
     },
 ];
 
@@ -146,4 +165,28 @@ fn connect_scripted(route: &ModelRoute, sources: &RouteSources<'_>) -> Connected
         InputError::new("`rules`", "a scripted route needs `rules`").hint("add rules = \"<file>\" to its table")
     })?;
     Ok(Arc::new(Scripted::from_rules(file, &(sources.text)(file)?)?))
+}
+
+#[cfg(feature = "embedded")]
+fn connect_embedded(route: &ModelRoute, sources: &RouteSources<'_>) -> Connected {
+    use crate::embedded::{Embedded, EmbeddedSettings, weights};
+    let named = route.model.as_deref().filter(|name| name.ends_with(".gguf")).map(std::path::PathBuf::from);
+    let file = named.or_else(|| weights::find(sources.model_folder)).ok_or_else(|| {
+        let subject = weights::path(sources.model_folder).display().to_string();
+        InputError::new(subject, format!("{} is not there", weights::NAME))
+            .hint("fetch it once (94 MB): fapo model pull")
+    })?;
+    Ok(Arc::new(Embedded::new(EmbeddedSettings {
+        file,
+        temperature: route.temperature,
+        top_p: route.top_p,
+        output_tokens_max: route.output_tokens_max,
+        seed: route.seed,
+    })?))
+}
+
+#[cfg(not(feature = "embedded"))]
+fn connect_embedded(_: &ModelRoute, _: &RouteSources<'_>) -> Connected {
+    Err(InputError::new("`provider`", "this program was built without the embedded model")
+        .hint("build it with the feature `embedded`, or name another provider"))
 }

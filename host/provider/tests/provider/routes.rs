@@ -19,6 +19,7 @@ fn connect_with(fields: &str, known: &[(&str, &str)]) -> Result<Arc<dyn Provider
         text: &|file| value(file).ok_or_else(|| InputError::new(file, "is missing")),
         key: &|variable| value(variable).map(SecretString::from),
         jitter_seed: 0,
+        model_folder: std::path::Path::new("no-models"),
     };
     connect("task", &route(fields), &sources)
 }

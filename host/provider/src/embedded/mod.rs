@@ -1,0 +1,229 @@
+//! A small language model inside the program: no key, no server, no network once its file is there.
+//!
+//! One sequence at a time, so that equal calls have equal replies whatever else runs. Everything before the last
+//! message is run as a piece of its own and kept: a chain's instructions and worked examples are paid for once, and
+//! the cut comes from the prompt and never from the cases seen so far.
+
+mod llama;
+mod sampling;
+pub mod weights;
+
+use fapo_core::InputError;
+use fapo_core::fault::FaultKind;
+use fapo_core::ports::{
+    BoxFuture, ContentFault, FinishReason, ModelCall, ModelReply, Provider, ProviderError, ServiceFault, Usage,
+};
+use fapo_template::{Message, Role};
+use llama::{Cache, Llama};
+use sampling::Sampler;
+use serde_json::{Value, json};
+use shimmytok::Tokenizer;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Said where a prompt has no instructions of its own, as the model's chat template has it.
+const SYSTEM_DEFAULT: &str = "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
+/// Beginnings of prompts that are kept: one for each module of a chain of a usual size.
+const PREFIXES_MAX: usize = 6;
+
+/// How the model answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EmbeddedSettings {
+    /// The model's file.
+    pub file: PathBuf,
+    /// 0 takes the likeliest token each time.
+    pub temperature: f64,
+    /// Share of the likeliest tokens that is drawn from; all where absent.
+    pub top_p: Option<f64>,
+    /// Cap on a reply, tokens.
+    pub output_tokens_max: u32,
+    /// Base of the sampling seeds; sample n draws with seed + n.
+    pub seed: u64,
+}
+
+/// The model as a provider. Its file is read with the first call.
+pub struct Embedded {
+    settings: EmbeddedSettings,
+    digest: String,
+    loaded: Arc<Mutex<Option<Loaded>>>,
+}
+
+/// A model in memory.
+struct Loaded {
+    model: Llama,
+    tokenizer: Tokenizer,
+    /// Beginnings of prompts with their keys and values, the latest used last.
+    prefixes: Vec<(Vec<u32>, Cache)>,
+}
+
+impl Embedded {
+    /// A provider over a model's file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn new(settings: EmbeddedSettings) -> Result<Self, InputError> {
+        let digest = weights::digest_of(&settings.file)?;
+        Ok(Embedded { settings, digest, loaded: Arc::default() })
+    }
+}
+
+impl Provider for Embedded {
+    fn identity(&self) -> Value {
+        json!({"provider": "embedded", "file": self.digest, "temperature": self.settings.temperature,
+               "top_p": self.settings.top_p, "output_tokens_max": self.settings.output_tokens_max,
+               "seed": self.settings.seed, "engine": 1})
+    }
+
+    fn generate<'a>(&'a self, call: &'a ModelCall) -> BoxFuture<'a, Result<ModelReply, ProviderError>> {
+        let (settings, loaded, call) = (self.settings.clone(), Arc::clone(&self.loaded), call.clone());
+        let served = self.digest.clone();
+        Box::pin(async move {
+            let ended = tokio::task::spawn_blocking(move || {
+                let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
+                if loaded.is_none() {
+                    *loaded = Some(Loaded::read(&settings.file).map_err(internal)?);
+                }
+                loaded.as_mut().expect("it was loaded just now").answer(&settings, &call)
+            });
+            let reply = ended.await.unwrap_or_else(|e| Err(internal(e.to_string())))?;
+            Ok(ModelReply { model_served: Some(served), ..reply })
+        })
+    }
+}
+
+fn internal(message: impl std::fmt::Display) -> ProviderError {
+    ServiceFault {
+        kind: FaultKind::Internal,
+        message: format!("the embedded model: {message}"),
+        hint: Some("fetch its file again: fapo model rm && fapo model pull".into()),
+    }
+    .into()
+}
+
+impl Loaded {
+    fn read(path: &Path) -> Result<Self, String> {
+        let text = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+        let file = std::fs::File::open(path).map_err(|e| text(&e))?;
+        let model = Llama::read(&mut std::io::BufReader::new(file)).map_err(|e| text(&e))?;
+        let tokenizer = Tokenizer::from_gguf_file(path).map_err(|e| text(&e))?;
+        Ok(Loaded { model, tokenizer, prefixes: Vec::new() })
+    }
+
+    fn answer(&mut self, settings: &EmbeddedSettings, call: &ModelCall) -> Result<ModelReply, ProviderError> {
+        let (prefix, rest) = self.tokens(&call.messages).map_err(internal)?;
+        let prompt = prefix.len() + rest.len();
+        let room = self.model.context().saturating_sub(prompt);
+        if room == 0 {
+            return Err(ContentFault::ContextTooLong.into());
+        }
+        let cap = call.output_tokens_max.unwrap_or(u32::MAX).min(settings.output_tokens_max) as usize;
+        let mut cache = self.prefix(prefix).map_err(internal)?;
+        let mut sampler =
+            Sampler::new(settings.temperature, settings.top_p, settings.seed.wrapping_add(u64::from(call.sample)));
+        let mut scores = self.model.forward(&rest, &mut cache).map_err(internal)?;
+        let (mut reply, mut text, mut finish) = (Vec::new(), String::new(), FinishReason::Length);
+        while reply.len() < cap.min(room) {
+            let next = sampler.next(&mut scores);
+            if self.ends(next) {
+                finish = FinishReason::Stop;
+                break;
+            }
+            reply.push(next);
+            text = self.tokenizer.decode(&reply, true).map_err(internal)?;
+            if let Some(at) = call.stop.iter().filter_map(|stop| text.find(stop.as_str())).min() {
+                text.truncate(at);
+                finish = FinishReason::Stop;
+                break;
+            }
+            if reply.len() < cap.min(room) {
+                scores = self.model.forward(&[next], &mut cache).map_err(internal)?;
+            }
+        }
+        let usage = Usage { prompt_tokens: prompt as u64, completion_tokens: reply.len() as u64 };
+        Ok(ModelReply {
+            text: text.trim().to_string(),
+            finish,
+            usage: Some(usage),
+            model_served: None,
+            fingerprint: None,
+            cached: false,
+            attempts: 1,
+        })
+    }
+
+    /// The prompt in two pieces: everything before the last message, and the last with the head of the reply.
+    fn tokens(&self, messages: &[Message]) -> Result<(Vec<u32>, Vec<u32>), String> {
+        let mut said: Vec<(&str, &str)> = Vec::new();
+        if messages.first().is_none_or(|message| message.role != Role::System) {
+            said.push(("system", SYSTEM_DEFAULT));
+        }
+        said.extend(messages.iter().map(|message| {
+            let role = match message.role {
+                Role::System => "system",
+                Role::User => "user",
+                Role::Assistant => "assistant",
+            };
+            (role, message.content.as_str())
+        }));
+        let last = said.pop().expect("the default instructions stand at least");
+        let mut prefix = Vec::new();
+        for (role, content) in said {
+            prefix.extend(self.message(role, content)?);
+        }
+        let mut rest = self.message(last.0, last.1)?;
+        rest.push(self.marker("<|im_start|>")?);
+        rest.extend(self.plain("assistant\n")?);
+        Ok((prefix, rest))
+    }
+
+    /// One message of the chat. Markers are put in as tokens and never read out of a text: a value that holds one is
+    /// just those letters.
+    fn message(&self, role: &str, content: &str) -> Result<Vec<u32>, String> {
+        let mut tokens = vec![self.marker("<|im_start|>")?];
+        tokens.extend(self.plain(&format!("{role}\n{content}"))?);
+        tokens.push(self.marker("<|im_end|>")?);
+        tokens.extend(self.plain("\n")?);
+        Ok(tokens)
+    }
+
+    fn plain(&self, text: &str) -> Result<Vec<u32>, String> {
+        self.tokenizer.encode(text, false).map_err(|e| e.to_string())
+    }
+
+    fn marker(&self, name: &str) -> Result<u32, String> {
+        self.tokenizer.get_token(name).ok_or_else(|| format!("the file has no token {name}"))
+    }
+
+    fn ends(&self, token: u32) -> bool {
+        token == self.tokenizer.eos_token()
+            || ["<|im_end|>", "<|endoftext|>"].iter().any(|name| self.tokenizer.get_token(name) == Some(token))
+    }
+
+    /// Keys and values of a prompt's beginning, from those that are kept or made now.
+    fn prefix(&mut self, tokens: Vec<u32>) -> candle_core::Result<Cache> {
+        if tokens.is_empty() {
+            return Ok(Cache::default());
+        }
+        if let Some(at) = self.prefixes.iter().position(|(kept, _)| *kept == tokens) {
+            let found = self.prefixes.remove(at);
+            let cache = found.1.clone();
+            self.prefixes.push(found);
+            return Ok(cache);
+        }
+        let mut cache = Cache::default();
+        self.model.forward(&tokens, &mut cache)?;
+        if self.prefixes.len() == PREFIXES_MAX {
+            self.prefixes.remove(0);
+        }
+        self.prefixes.push((tokens, cache.clone()));
+        Ok(cache)
+    }
+}
+
+/// A digest's hex digits.
+fn short(digest: &str) -> &str {
+    digest.strip_prefix("sha256:").unwrap_or(digest)
+}
+
+#[cfg(test)]
+mod tests;
