@@ -83,6 +83,8 @@ pub struct Finding {
     pub case_id: String,
     /// The step it is laid at: `node`, `node#visit`, or the phase of a fault in brackets.
     pub step: String,
+    /// The heuristic that saw it: a name of the table.
+    pub heuristic: String,
     /// What went wrong there.
     pub cause: Cause,
     /// What could mend it.

@@ -1,7 +1,5 @@
 //! What could mend a failure: the word that attribution and operators share.
 
-use super::Loss;
-use crate::run::CaseRecord;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,34 +37,4 @@ pub enum Fix {
     Vote,
     /// Nothing that a variant could do.
     None,
-}
-
-/// Phrases by which a reply gives up, lower case.
-const GIVES_UP: [&str; 10] = [
-    "i do not know",
-    "i don't know",
-    "cannot tell",
-    "can't tell",
-    "cannot answer",
-    "not mentioned",
-    "no information",
-    "not enough information",
-    "unable to",
-    "unknown",
-];
-
-/// What could mend a failed case, from how its answer was lost and how its reply reads.
-pub(super) fn fix_for(loss: Loss, record: &CaseRecord) -> Fix {
-    let reply = record.output_text.to_lowercase();
-    let truncated = record.calls.iter().any(|call| call.finish == Some(crate::ports::FinishReason::Length));
-    match loss {
-        Loss::Fault => Fix::None,
-        Loss::Form if truncated => Fix::OutputCap,
-        Loss::Form => Fix::Brevity,
-        Loss::NeverPresent => Fix::RetrievalDepth,
-        Loss::Dropped | Loss::Unknown if record.output_text.trim().is_empty() => Fix::MustAnswer,
-        Loss::Dropped | Loss::Unknown if GIVES_UP.iter().any(|phrase| reply.contains(phrase)) => Fix::MustAnswer,
-        Loss::Dropped => Fix::FewShot,
-        Loss::Unknown => Fix::LabelList,
-    }
 }

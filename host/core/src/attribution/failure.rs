@@ -1,0 +1,218 @@
+//! A failed case as the heuristics look at it: its steps, what each was shown, and the expected answer.
+
+use super::texts::{gives_up, holds, is_common, nearly, states, words};
+use crate::case::Case;
+use crate::fault::step_name;
+use crate::ports::FinishReason;
+use crate::run::{CallRecord, CaseRecord};
+use fapo_graph::{StepId, StepOrigin};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// A step that ran.
+pub(super) struct Ran<'a> {
+    pub(super) id: &'a StepId,
+    /// `node` or `node#visit`.
+    pub(super) name: String,
+    pub(super) text: &'a str,
+    pub(super) words: Vec<String>,
+}
+
+/// The searches of one step, as one.
+pub(super) struct Hop {
+    pub(super) step: String,
+    /// Titles as words, joined.
+    titles: BTreeSet<String>,
+}
+
+/// A case with a composite below 100 or with a fault.
+pub(super) struct Failure<'a> {
+    pub(super) case: &'a Case,
+    pub(super) record: &'a CaseRecord,
+    /// In order of execution.
+    pub(super) steps: Vec<Ran<'a>>,
+    /// Words of the expected answer; empty where the label has none.
+    pub(super) answer: Vec<String>,
+    /// Words of the chain's answer.
+    pub(super) output: Vec<String>,
+    /// Whether the answers of this task are labels.
+    pub(super) labelled: bool,
+    pub(super) hops: Vec<Hop>,
+    /// Titles of the passages the answer needs, as the label names them.
+    pub(super) gold: Vec<String>,
+}
+
+impl<'a> Failure<'a> {
+    pub(super) fn new(case: &'a Case, record: &'a CaseRecord, labelled: bool) -> Self {
+        let steps = record
+            .steps
+            .iter()
+            .filter(|timed| timed.step.origin != StepOrigin::Skipped)
+            .map(|timed| {
+                let text = timed.step.main_output();
+                Ran { id: &timed.step.id, name: step_name(&timed.step.id), text, words: words(text) }
+            })
+            .collect();
+        Failure {
+            case,
+            record,
+            steps,
+            answer: case.expected_answer().map(words).unwrap_or_default(),
+            output: words(&record.output_text),
+            labelled: labelled || case.expected_answer().is_some_and(is_identifier),
+            hops: hops(record),
+            gold: gold_titles(case),
+        }
+    }
+
+    /// Position of the step that gave the chain's answer: the last that set it, else the last with its text, else the
+    /// last.
+    pub(super) fn answering(&self) -> Option<usize> {
+        let set = |ran: &Ran<'_>| {
+            self.record.steps.iter().any(|timed| timed.step.id == *ran.id && timed.step.output_text.is_some())
+        };
+        let says = |ran: &Ran<'_>| ran.text.trim() == self.record.output_text.trim();
+        self.steps.iter().rposition(set).or_else(|| self.steps.iter().rposition(says)).or(self.steps.len().checked_sub(1))
+    }
+
+    /// Name of the step that gave the chain's answer.
+    pub(super) fn answering_name(&self) -> String {
+        self.answering().map_or("(output)".into(), |at| self.steps[at].name.clone())
+    }
+
+    /// Steps before the one that gave the answer.
+    pub(super) fn earlier(&self) -> &[Ran<'a>] {
+        &self.steps[..self.answering().unwrap_or(0)]
+    }
+
+    /// The last model call of a step.
+    pub(super) fn call(&self, id: &StepId) -> Option<&'a CallRecord> {
+        self.record.calls.iter().rev().find(|call| call.id == *id)
+    }
+
+    pub(super) fn truncated(&self, ran: &Ran<'_>) -> bool {
+        self.call(ran.id).is_some_and(|call| call.finish == Some(FinishReason::Length))
+    }
+
+    pub(super) fn searched(&self, ran: &Ran<'_>) -> bool {
+        self.record.searches.iter().any(|search| search.id == *ran.id)
+    }
+
+    /// Whether the output gives the answer, in whatever form.
+    pub(super) fn output_right(&self) -> bool {
+        states(&self.output, &self.answer) || !self.labelled && nearly(&self.output, &self.answer)
+    }
+
+    /// The expected answer, where seeing its words in a text says something.
+    pub(super) fn telling_answer(&self) -> Option<&[String]> {
+        (!self.answer.is_empty() && !self.labelled && !is_common(&self.answer)).then_some(&self.answer)
+    }
+
+    /// Whether the question itself names the answer, as in a comparison.
+    pub(super) fn answer_in_question(&self) -> bool {
+        holds(&words(self.question()), &self.answer)
+    }
+
+    fn question(&self) -> &'a str {
+        let of = |key: &str| self.case.context.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+        of("question").or_else(|| of("query")).unwrap_or_default()
+    }
+
+    /// Whether a step was shown the words, beside the question: in its prompt, or in the step before where it has none.
+    pub(super) fn was_shown(&self, at: usize, wanted: &[String]) -> bool {
+        match self.call(self.steps[at].id) {
+            Some(call) => call.messages.iter().any(|message| {
+                let text = match self.question() {
+                    "" => message.content.clone(),
+                    question => message.content.replace(question, " "),
+                };
+                holds(&words(&text), wanted)
+            }),
+            None => at > 0 && holds(&self.steps[at - 1].words, wanted),
+        }
+    }
+
+    /// The step before the answering one at which the answer was lost: it was shown the answer and does not give it
+    /// on, and the answering step was not shown it.
+    pub(super) fn dropped_at(&self) -> Option<usize> {
+        let (answer, last) = (self.telling_answer()?, self.answering()?);
+        if self.output_right() || self.was_shown(last, answer) {
+            return None;
+        }
+        let seen = self.earlier().iter().rposition(|ran| holds(&ran.words, answer))?;
+        let drops = |at: &usize| !self.searched(&self.steps[*at]) && self.was_shown(*at, answer);
+        (seen + 1..last).rev().find(drops)
+    }
+
+    /// The first step of the unbroken row of steps, up to this one, that give up.
+    pub(super) fn gave_up_first(&self, at: usize) -> usize {
+        (0..at).rev().take_while(|before| gives_up(&self.steps[*before].words)).last().unwrap_or(at)
+    }
+
+    /// Needed titles that no search found.
+    pub(super) fn missing_titles(&self) -> Vec<&str> {
+        let found = |title: &str| self.hops.iter().any(|hop| hop.has(title));
+        self.gold.iter().map(String::as_str).filter(|title| !self.hops.is_empty() && !found(title)).collect()
+    }
+
+    /// The first hop that found no needed title that an earlier one had not.
+    pub(super) fn fruitless_hop(&self) -> Option<usize> {
+        (0..self.hops.len()).find(|at| {
+            let before = &self.hops[..*at];
+            !self.gold.iter().any(|title| self.hops[*at].has(title) && !before.iter().any(|hop| hop.has(title)))
+        })
+    }
+
+    /// Whether a text before the answer, or the case's context, holds the words.
+    pub(super) fn stands_before(&self, wanted: &[String]) -> bool {
+        self.earlier().iter().any(|ran| holds(&ran.words, wanted))
+            || self.case.context.iter().any(|(_, value)| holds(&words(value), wanted))
+    }
+}
+
+impl Hop {
+    fn has(&self, title: &str) -> bool {
+        self.titles.contains(&words(title).join(" "))
+    }
+}
+
+fn hops(record: &CaseRecord) -> Vec<Hop> {
+    let mut hops: Vec<Hop> = Vec::new();
+    for search in &record.searches {
+        let step = step_name(&search.id);
+        let titles = search.hits.iter().map(|(_, title)| words(title).join(" "));
+        match hops.iter_mut().find(|hop| hop.step == step) {
+            Some(hop) => hop.titles.extend(titles),
+            None => hops.push(Hop { step, titles: titles.collect() }),
+        }
+    }
+    hops
+}
+
+/// Titles under `expected.supporting_facts` (`[[title, sentence], …]`) and `gold_title` of `expected` or `metadata`.
+fn gold_titles(case: &Case) -> Vec<String> {
+    let facts = case.expected.get("supporting_facts").and_then(Value::as_array).into_iter().flatten();
+    let of_facts = facts.filter_map(|fact| fact.get(0).unwrap_or(fact).as_str());
+    let named = [&case.expected, &case.metadata].into_iter().filter_map(|map| map.get("gold_title"));
+    let of_names = named.flat_map(|value| match value {
+        Value::Array(titles) => titles.iter().filter_map(Value::as_str).collect(),
+        one => one.as_str().into_iter().collect::<Vec<_>>(),
+    });
+    let mut titles: Vec<String> = Vec::new();
+    for title in of_facts.chain(of_names) {
+        if !titles.iter().any(|seen| seen == title) {
+            titles.push(title.to_string());
+        }
+    }
+    titles
+}
+
+/// `CWE-79` and the like: letters, a hyphen, digits.
+pub(super) fn is_identifier(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(letters, digits)| {
+        !letters.is_empty()
+            && letters.chars().all(|c| c.is_ascii_uppercase())
+            && !digits.is_empty()
+            && digits.chars().all(|c| c.is_ascii_digit())
+    })
+}
