@@ -64,7 +64,7 @@ fn configs_and_cases() {
                 "fapo.toml",
                 "\n[models.far]\nprovider = \"openai\"\norigin = \"https://models.example/v1\"\nmodel = \"m\"\n",
             );
-            b.edit("fapo.toml", "[\"demo_script\"]", "[\"demo_script\", \"far\"]");
+            b.edit("fapo.toml", "[\"demo_script\", \"embedded\"]", "[\"demo_script\", \"far\", \"embedded\"]");
             b.edit(CONFIG, "\"provider\": \"scripted\"", "\"provider\": \"openai\"");
             b.edit(CONFIG, "\"model\": \"scripted\"", "\"model\": \"m\", \"base_url\": \"http://127.0.0.1:9/v1\"");
         }),
@@ -212,7 +212,7 @@ fn model_servers() {
                 "\n[models.far]\nprovider = \"openai\"\norigin = \"{origin}\"\nmodel = \"m\"\nretries_max = 1\nretry_backoff_ms = 1\n{further}"
             ),
         );
-        bench.edit("fapo.toml", "[\"demo_script\"]", "[\"far\"]");
+        bench.edit("fapo.toml", "[\"demo_script\", \"embedded\"]", "[\"far\"]");
         bench.edit(CONFIG, "\"provider\": \"scripted\"", "\"provider\": \"openai\"");
         bench.edit(
             CONFIG,

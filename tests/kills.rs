@@ -15,7 +15,7 @@ fn bench(server: &FakeServer) -> Bench {
         "fapo.toml",
         &format!("\n[models.far]\nprovider = \"openai\"\norigin = \"{}\"\nmodel = \"m\"\n", server.origin()),
     );
-    bench.edit("fapo.toml", "[\"demo_script\"]", "[\"far\"]");
+    bench.edit("fapo.toml", "[\"demo_script\", \"embedded\"]", "[\"far\"]");
     bench.edit(CONFIG, "\"provider\": \"scripted\"", "\"provider\": \"openai\"");
     bench.edit(CONFIG, "\"model\": \"scripted\"", "\"model\": \"m\"");
     bench.edit(CONFIG, "\"max_workers\": 8", "\"max_workers\": 3");

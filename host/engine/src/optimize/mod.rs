@@ -366,9 +366,5 @@ fn labels(cases: &[Case]) -> Vec<String> {
     let shared =
         |label: &&str| answers.iter().filter(|answer| *answer == label).count() >= fapo_core::review::LABEL_TIMES;
     // A task of labels has no answer of its own for a case.
-    if distinct.iter().all(|label| shared(&label)) {
-        distinct.into_iter().map(str::to_string).collect()
-    } else {
-        Vec::new()
-    }
+    if distinct.iter().all(shared) { distinct.into_iter().map(str::to_string).collect() } else { Vec::new() }
 }
