@@ -150,13 +150,13 @@ fn print_failing_steps(cases: &[Case], records: &[CaseRecord], printer: Printer)
     printer.text("");
     let rows = steps.iter().map(|group| {
         let shown: Vec<&str> = group.case_ids.iter().take(CASES_SHOWN_MAX).map(String::as_str).collect();
-        vec![group.step.clone(), group.case_ids.len().to_string(), group.loss.why().into(), shown.join(", ")]
+        vec![group.step.clone(), group.case_ids.len().to_string(), group.cause.why().into(), shown.join(", ")]
     });
     printer.table(&["failing step", "cases", "why", "for example"], rows.collect());
     for group in steps {
         printer.line(&Line::FailingStep(FailingStepLine {
             step: group.step,
-            why: group.loss.why().into(),
+            why: group.cause.why().into(),
             cases: group.case_ids.len() as u64,
             case_ids: group.case_ids.into_iter().take(CASES_SHOWN_MAX).collect(),
         }));

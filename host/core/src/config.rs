@@ -264,10 +264,10 @@ mod tests {
     use super::*;
 
     const GOOD: &str = r#"{
-  "tenant_id": "demo_qa", "provider": "scripted",
+  "tenant_id": "lamp_qa", "provider": "scripted",
   "provider_settings": {"model": "m", "temperature": "0.5", "max_tokens": 64},
-  "dataset": {"path": "tenants/demo_qa/datasets/a.jsonl"},
-  "chain": {"path": "tenants/demo_qa/chains/baseline.json", "config": {"prompt_paths": {"a": "p.md"}, "retrieval_k": 3}},
+  "dataset": {"path": "tenants/lamp_qa/datasets/a.jsonl"},
+  "chain": {"path": "tenants/lamp_qa/chains/baseline.json", "config": {"prompt_paths": {"a": "p.md"}, "retrieval_k": 3}},
   "scoring_profile": {"metric": "exact_match"}, "max_workers": 8
 }"#;
 
@@ -292,20 +292,20 @@ mod tests {
         refuses("\"max_workers\": 8", "\"max_wokers\": 8", "unknown field `max_wokers`");
         refuses("\"max_workers\": 8", "\"max_workers\": true", "field `max_workers`");
         refuses("\"max_workers\": 8", "\"max_workers\": 0", "at least 1");
-        refuses("\"dataset\": {\"path\": \"tenants/demo_qa/datasets/a.jsonl\"},", "", "missing field `dataset`");
+        refuses("\"dataset\": {\"path\": \"tenants/lamp_qa/datasets/a.jsonl\"},", "", "missing field `dataset`");
         refuses("chains/baseline.json", "chains/two_hop.py", "Python chain");
         refuses("{\"metric\"", "{\"scorer\": {\"module_path\": \"q.py\"}, \"metric\"", "Python scorer");
         refuses("\"temperature\": \"0.5\"", "\"temperature\": 3", "outside 0..=2");
         refuses("\"temperature\": \"0.5\"", "\"temperatur\": 3", "unknown field `temperatur`");
-        refuses("\"demo_qa\"", "\"../x\"", "no tenant id");
+        refuses("\"lamp_qa\"", "\"../x\"", "no tenant id");
         refuses("\"max_workers\": 8", "\"run_id\": \"x\"", "no run id");
         refuses("\"max_workers\": 8", "\"comparison\": {\"variant_dimensions\": [\"moon\"]}", "no dimension");
     }
 
     #[test]
     fn run_ids_are_base_36() {
-        assert_eq!(new_run_id("demo_qa", 0), "hephaestus-demo-qa-0");
-        assert_eq!(new_run_id("demo_qa", 36 * 36 + 35), "hephaestus-demo-qa-10z");
-        assert!(check_run_id(&new_run_id("demo_qa", 1_795_000_000)).is_ok());
+        assert_eq!(new_run_id("lamp_qa", 0), "hephaestus-lamp-qa-0");
+        assert_eq!(new_run_id("lamp_qa", 36 * 36 + 35), "hephaestus-lamp-qa-10z");
+        assert!(check_run_id(&new_run_id("lamp_qa", 1_795_000_000)).is_ok());
     }
 }

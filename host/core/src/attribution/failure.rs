@@ -72,7 +72,11 @@ impl<'a> Failure<'a> {
             self.record.steps.iter().any(|timed| timed.step.id == *ran.id && timed.step.output_text.is_some())
         };
         let says = |ran: &Ran<'_>| ran.text.trim() == self.record.output_text.trim();
-        self.steps.iter().rposition(set).or_else(|| self.steps.iter().rposition(says)).or(self.steps.len().checked_sub(1))
+        self.steps
+            .iter()
+            .rposition(set)
+            .or_else(|| self.steps.iter().rposition(says))
+            .or(self.steps.len().checked_sub(1))
     }
 
     /// Name of the step that gave the chain's answer.

@@ -93,6 +93,3 @@ fn labelled_tasks(cases: &[Case]) -> BTreeSet<&str> {
         .collect();
     times.keys().map(|(task, _)| *task).filter(|task| !rare.contains(task)).collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -148,7 +148,7 @@ fn format_failure(case: &Case, text: &str) -> bool {
     !answer.is_empty() && text.contains(&answer) && text != answer && longer
 }
 
-/// The original's summary of its result.
+/// The original's summary of its result. A fault of the infrastructure is counted as such, and to no level.
 pub(super) fn summarize(result: &Map<String, Value>) -> Value {
     let (mut prompt, mut structural, mut infrastructure, mut format, mut total) = (0, 0, 0, 0, 0);
     let mut by_confidence = json!({"high": 0, "medium": 0, "low": 0});
@@ -198,7 +198,3 @@ pub(super) fn step_table(result: &Map<String, Value>) -> String {
     let rows: String = rows.into_iter().map(|(step, count)| format!("| {step} | {count} |\n")).collect();
     format!("## Step Attribution\n\n| Step | Failure Count |\n|------|--------------|\n{rows}")
 }
-
-#[cfg(test)]
-#[path = "original_tests.rs"]
-mod tests;

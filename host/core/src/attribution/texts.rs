@@ -33,9 +33,8 @@ const STOP_WORDS: [&str; 22] = [
 ];
 
 /// Numbers that answers often spell out.
-const NUMBERS: [&str; 13] = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-];
+const NUMBERS: [&str; 13] =
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
 
 /// Answers of a word that stands in many texts: seeing it in one proves nothing.
 const COMMON: [&str; 5] = ["yes", "no", "true", "false", "none"];

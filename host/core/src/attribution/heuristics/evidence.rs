@@ -22,7 +22,8 @@ pub(super) fn never_found(f: &Failure<'_>) -> Option<Sign> {
     if !f.gold.is_empty() || f.output_right() || f.stands_before(answer) {
         return None;
     }
-    let evidence = format!("no text before the answer has the words {:?}", f.case.expected_answer().unwrap_or_default());
+    let evidence =
+        format!("no text before the answer has the words {:?}", f.case.expected_answer().unwrap_or_default());
     Some(Sign { step: last.step.clone(), confidence: Medium, evidence })
 }
 

@@ -55,5 +55,9 @@ fn first_empty(f: &Failure<'_>) -> Option<usize> {
 
 fn empty_sign(f: &Failure<'_>, at: usize) -> Sign {
     let count = f.steps[at..].iter().filter(|ran| ran.text.trim().is_empty()).count();
-    Sign { step: f.steps[at].name.clone(), confidence: High, evidence: format!("{count} steps from here on gave nothing") }
+    Sign {
+        step: f.steps[at].name.clone(),
+        confidence: High,
+        evidence: format!("{count} steps from here on gave nothing"),
+    }
 }

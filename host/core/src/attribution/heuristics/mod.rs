@@ -119,6 +119,3 @@ pub(super) fn explain(failure: &Failure<'_>) -> Finding {
         lost: 100.0 - failure.record.composite(),
     }
 }
-
-#[cfg(test)]
-mod tests;
