@@ -64,6 +64,22 @@ fn a_scorer_that_misbehaves_on_one_case_costs_that_case_only() {
 }
 
 #[test]
+fn what_a_person_sees_of_a_scorer_that_misbehaves() {
+    let mut text = String::new();
+    for behave in ["nan", "over", "under", "panic"] {
+        let bench = bench("echo");
+        profile(&bench, behave, "dq-v002");
+        let ran = bench.fapo(&["eval", "--config", CONFIG, "--limit", "3"]);
+        let faults = ran.stdout.lines().filter(|line| line.starts_with(" fault") || line.starts_with(" hint"));
+        // Frames of the guest's compiler are left out: they change with it.
+        let faults: Vec<&str> = faults.map(|line| line.split("; in ").next().unwrap_or(line)).collect();
+        text.push_str(&format!("# {behave}\nexit {}\n{}{}\n", ran.code, ran.talk(), faults.join("\n")));
+        text.push_str(&format!("run folder: {}\n\n", bench.listing(RUN)));
+    }
+    snapshot!(text);
+}
+
+#[test]
 fn a_node_that_misbehaves_ends_its_case_and_not_the_run() {
     for (behave, kind, message) in [
         ("panic", "trapped", "hostile on purpose"),

@@ -219,7 +219,10 @@ fn checked(score: scorer::Score) -> Result<Score, Fault> {
         feedback: short(score.feedback),
         diagnostics: score.diagnostics.into_iter().take(NOTES_MAX).map(short).collect(),
     };
-    Score::checked(raw).map_err(|e| Fault::new(Phase::Scorer, FaultKind::InvalidResult, e.to_string()))
+    Score::checked(raw).map_err(|e| {
+        Fault::new(Phase::Scorer, FaultKind::InvalidResult, e.to_string())
+            .hint("mend the scorer: a score is a finite number of 0..=100, nothing is clamped; the case counts as 0")
+    })
 }
 
 fn short(mut text: String) -> String {

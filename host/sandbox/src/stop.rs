@@ -9,6 +9,9 @@ use wasmtime::{Trap, WasmBacktrace};
 const STDERR_TAIL_BYTES: usize = 600;
 /// The way out of every limit.
 const HINT_LIMIT: &str = "let the component do less, or raise the limit under [limits] of the operator's file";
+/// The way out of a trap.
+const HINT_TRAP: &str =
+    "mend the component where its frames point; `cargo test` in the tenant's folder runs it natively";
 /// Frames that a fault carries.
 const FRAMES_MAX: usize = 4;
 
@@ -50,7 +53,7 @@ pub(crate) fn fault(phase: Phase, error: &wasmtime::Error, base: &Base) -> Fault
     }
     let fault = Fault::new(phase, kind, message);
     let of_limit = matches!(kind, FaultKind::FuelExhausted | FaultKind::MemoryExceeded | FaultKind::LimitExceeded);
-    if of_limit { fault.hint(HINT_LIMIT) } else { fault }
+    fault.hint(if of_limit { HINT_LIMIT } else { HINT_TRAP })
 }
 
 fn reason(error: &wasmtime::Error, base: &Base) -> (FaultKind, String) {

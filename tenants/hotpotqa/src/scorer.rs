@@ -118,10 +118,10 @@ mod tests {
                 assert_eq!(exact, number(&row[metric]["em"]) * scale, "{metric} em: {row}");
                 assert!((f1 - number(&row[metric]["f1"]) * scale).abs() < 1e-9, "{metric} f1 {f1}: {row}");
             }
-            let same = row["official"] == row["gepa"];
-            apart += usize::from(!same);
+            let points = |name: &str| number(&row[name]["f1"]);
+            apart += usize::from(row["official"] != row["gepa"] || points("gepa") * 100.0 != points("fapo"));
         }
-        assert!(apart >= 10, "{apart} pairs differ between official and gepa");
+        assert!(apart >= 40, "{apart} pairs tell one version from another");
     }
 
     /// Recorded EM and F1 of the reference scorer; the data is not part of the project.
