@@ -22,6 +22,7 @@ fn agreement(pairs: &[(String, String)]) -> (f64, f64) {
 
 #[expect(clippy::print_stdout, reason = "the misses are worth reading")]
 #[test]
+#[allow(clippy::print_stdout, reason = "the numbers and the misses are what the test is read for")]
 fn steps_and_causes_agree_with_labels_given_by_hand() {
     let labelled: Vec<Value> = LABELS.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(labelled.len(), 60);
