@@ -252,6 +252,21 @@ fn model_servers() {
     snapshot!(text);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_named_and_the_same_command_goes_on() {
+    let bench = Bench::with_index();
+    let full = bench.path(&format!("{RUN}/progress.json.tmp"));
+    std::fs::create_dir_all(bench.path(RUN)).expect("made");
+    // A device that takes nothing stands where the next file is written.
+    std::os::unix::fs::symlink("/dev/full", &full).expect("linked");
+    let ran = bench.fapo(&["eval", "--config", CONFIG, "--limit", "5"]);
+    std::fs::remove_file(&full).expect("removed");
+    snapshot!(format!("exit {}\n{}", ran.code, ran.talk()));
+    assert_eq!(bench.fapo(&["eval", "--config", CONFIG, "--limit", "5"]).code, 0);
+    assert_eq!(bench.read(&format!("{RUN}/results.jsonl")).lines().count(), 5);
+}
+
 #[test]
 fn a_second_writer_is_refused() {
     let bench = Bench::with_index();
