@@ -20,7 +20,6 @@ fn agreement(pairs: &[(String, String)]) -> (f64, f64) {
     (equal, (equal - by_chance) / (1.0 - by_chance))
 }
 
-#[expect(clippy::print_stdout, reason = "the misses are worth reading")]
 #[test]
 #[allow(clippy::print_stdout, reason = "the numbers and the misses are what the test is read for")]
 fn steps_and_causes_agree_with_labels_given_by_hand() {
