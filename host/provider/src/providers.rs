@@ -170,7 +170,11 @@ fn connect_scripted(route: &ModelRoute, sources: &RouteSources<'_>) -> Connected
 #[cfg(feature = "embedded")]
 fn connect_embedded(route: &ModelRoute, sources: &RouteSources<'_>) -> Connected {
     use crate::embedded::{Embedded, EmbeddedSettings, weights};
-    let named = route.model.as_deref().filter(|name| name.ends_with(".gguf")).map(std::path::PathBuf::from);
+    if let Some(name) = route.model.as_deref().filter(|name| !name.ends_with(".gguf")) {
+        return Err(InputError::new("`model`", format!("{name:?} is no .gguf file"))
+            .hint("name a .gguf file, or take `model` out of the route for the one that `fapo model pull` keeps"));
+    }
+    let named = route.model.as_deref().map(std::path::PathBuf::from);
     let file = named.or_else(|| weights::find(sources.model_folder)).ok_or_else(|| {
         let subject = weights::path(sources.model_folder).display().to_string();
         InputError::new(subject, format!("{} is not there", weights::NAME))

@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// Most tokens of prompt and reply together, where the file allows more: what the working memory is planned for.
 const CONTEXT_TOKENS_MAX: usize = 4096;
 
+/// What [`fast`] makes of weights without a fast kernel, for the identity of a reply.
+pub(super) const REQUANTISED: &str = "q8_0";
+
 /// A loaded model.
 pub(super) struct Llama {
     embedding: QMatMul,
@@ -84,12 +87,11 @@ impl Llama {
         let base = real("rope.freq_base").unwrap_or(10_000.0);
         let mut tensor = |name: &str| content.tensor(file, name, &device);
         let embedding = tensor("token_embd.weight")?;
-        let output = match tensor("output.weight") {
-            Ok(output) => output,
-            // The embedding serves both ends.
-            Err(_) => tensor("token_embd.weight")?,
-        };
-        let mut blocks = Vec::with_capacity(layers);
+        // Where there is no output of its own, the embedding serves both ends. One that cannot be read is an error.
+        let has_output = content.tensor_infos.contains_key("output.weight");
+        let output = tensor(if has_output { "output.weight" } else { "token_embd.weight" })?;
+        // No room is made ahead: the count is the file's word.
+        let mut blocks = Vec::new();
         for at in 0..layers {
             let mut weight = |name: &str| fast(tensor(&format!("blk.{at}.{name}.weight"))?, &device);
             let (q, k, v, o) = (weight("attn_q")?, weight("attn_k")?, weight("attn_v")?, weight("attn_output")?);

@@ -6,6 +6,7 @@
 
 mod llama;
 mod sampling;
+mod settings;
 pub mod weights;
 
 use fapo_core::InputError;
@@ -17,29 +18,18 @@ use fapo_template::{Message, Role};
 use llama::{Cache, Llama};
 use sampling::Sampler;
 use serde_json::{Value, json};
+pub use settings::EmbeddedSettings;
 use shimmytok::Tokenizer;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Said where a prompt has no instructions of its own, as the model's chat template has it.
 const SYSTEM_DEFAULT: &str = "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
 /// Beginnings of prompts that are kept: one for each module of a chain of a usual size.
 const PREFIXES_MAX: usize = 6;
-
-/// How the model answers.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EmbeddedSettings {
-    /// The model's file.
-    pub file: PathBuf,
-    /// 0 takes the likeliest token each time.
-    pub temperature: f64,
-    /// Share of the likeliest tokens that is drawn from; all where absent.
-    pub top_p: Option<f64>,
-    /// Cap on a reply, tokens.
-    pub output_tokens_max: u32,
-    /// Base of the sampling seeds; sample n draws with seed + n.
-    pub seed: u64,
-}
+/// Nobody reads it: the caller is gone.
+const GONE: &str = "the call was given up";
 
 /// The model as a provider. Its file is read with the first call.
 pub struct Embedded {
@@ -60,8 +50,9 @@ impl Embedded {
     /// A provider over a model's file.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// A setting is out of its range (by field), or the file cannot be read.
     pub fn new(settings: EmbeddedSettings) -> Result<Self, InputError> {
+        settings.check()?;
         let digest = weights::digest_of(&settings.file)?;
         Ok(Embedded { settings, digest, loaded: Arc::default() })
     }
@@ -71,23 +62,38 @@ impl Provider for Embedded {
     fn identity(&self) -> Value {
         json!({"provider": "embedded", "file": self.digest, "temperature": self.settings.temperature,
                "top_p": self.settings.top_p, "output_tokens_max": self.settings.output_tokens_max,
-               "seed": self.settings.seed, "engine": 1})
+               "seed": self.settings.seed, "requantised": llama::REQUANTISED, "engine": 1})
     }
 
     fn generate<'a>(&'a self, call: &'a ModelCall) -> BoxFuture<'a, Result<ModelReply, ProviderError>> {
         let (settings, loaded, call) = (self.settings.clone(), Arc::clone(&self.loaded), call.clone());
         let served = self.digest.clone();
         Box::pin(async move {
+            let given_up = GivenUp::default();
+            let unwanted = Arc::clone(&given_up.0);
             let ended = tokio::task::spawn_blocking(move || {
                 let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
+                if unwanted.load(Ordering::Relaxed) {
+                    return Err(internal(GONE));
+                }
                 if loaded.is_none() {
                     *loaded = Some(Loaded::read(&settings.file).map_err(internal)?);
                 }
-                loaded.as_mut().expect("it was loaded just now").answer(&settings, &call)
+                loaded.as_mut().expect("it was loaded just now").answer(&settings, &call, &unwanted)
             });
             let reply = ended.await.unwrap_or_else(|e| Err(internal(e.to_string())))?;
             Ok(ModelReply { model_served: Some(served), ..reply })
         })
+    }
+}
+
+/// Says so when the caller is gone: a thread cannot be taken from outside, and the next in line waits for it.
+#[derive(Default)]
+struct GivenUp(Arc<AtomicBool>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -109,7 +115,12 @@ impl Loaded {
         Ok(Loaded { model, tokenizer, prefixes: Vec::new() })
     }
 
-    fn answer(&mut self, settings: &EmbeddedSettings, call: &ModelCall) -> Result<ModelReply, ProviderError> {
+    fn answer(
+        &mut self,
+        settings: &EmbeddedSettings,
+        call: &ModelCall,
+        unwanted: &AtomicBool,
+    ) -> Result<ModelReply, ProviderError> {
         let (prefix, rest) = self.tokens(&call.messages).map_err(internal)?;
         let prompt = prefix.len() + rest.len();
         let room = self.model.context().saturating_sub(prompt);
@@ -123,6 +134,9 @@ impl Loaded {
         let mut scores = self.model.forward(&rest, &mut cache).map_err(internal)?;
         let (mut reply, mut text, mut finish) = (Vec::new(), String::new(), FinishReason::Length);
         while reply.len() < cap.min(room) {
+            if unwanted.load(Ordering::Relaxed) {
+                return Err(internal(GONE));
+            }
             let next = sampler.next(&mut scores);
             if self.ends(next) {
                 finish = FinishReason::Stop;
@@ -130,7 +144,9 @@ impl Loaded {
             }
             reply.push(next);
             text = self.tokenizer.decode(&reply, true).map_err(internal)?;
-            if let Some(at) = call.stop.iter().filter_map(|stop| text.find(stop.as_str())).min() {
+            if let Some(at) =
+                call.stop.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min()
+            {
                 text.truncate(at);
                 finish = FinishReason::Stop;
                 break;

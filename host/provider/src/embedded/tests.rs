@@ -5,6 +5,7 @@ use super::*;
 use candle_core::quantized::gguf_file::Value as Meta;
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 use candle_core::{Device, Tensor};
+use std::path::PathBuf;
 
 const HIDDEN: usize = 64;
 const HEADS: usize = 4;
@@ -154,10 +155,11 @@ fn caps_stops_and_long_prompts_end_a_reply_each_in_its_way() {
     let whole = reply(&provider, &call(&[], "go", 0));
     let capped = reply(&provider, &ModelCall { output_tokens_max: Some(3), ..call(&[], "go", 0) });
     assert_eq!((capped.finish, capped.usage.map(|u| u.completion_tokens)), (FinishReason::Length, Some(3)));
-    if let Some(letter) = whole.text.chars().nth(1) {
-        let stopped = reply(&provider, &ModelCall { stop: vec![letter.to_string()], ..call(&[], "go", 0) });
-        assert!(!stopped.text.contains(letter) && stopped.finish == FinishReason::Stop, "{stopped:?}");
-    }
+    let letter = whole.text.chars().nth(1).expect("a reply of more than a letter");
+    let stopped = reply(&provider, &ModelCall { stop: vec![letter.to_string()], ..call(&[], "go", 0) });
+    assert!(!stopped.text.contains(letter) && stopped.finish == FinishReason::Stop, "{stopped:?}");
+    let unstopped = reply(&provider, &ModelCall { stop: vec![String::new()], ..call(&[], "go", 0) });
+    assert_eq!(unstopped.text, whole.text, "an empty text stops nothing");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let long = runtime.block_on(provider.generate(&call(&[], &"x".repeat(400), 0)));
     assert_eq!(long.expect_err("too long"), ContentFault::ContextTooLong.into());
@@ -185,6 +187,31 @@ fn another_file_is_not_taken_for_the_model_and_none_is_named() {
 }
 
 #[test]
+fn a_call_that_is_given_up_leaves_the_model_to_the_next() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut loaded = Loaded::read(&tiny(folder.path())).expect("loads");
+    let settings = provider(tiny(folder.path()), 0.0).settings;
+    let error = loaded.answer(&settings, &call(&[], "go", 0), &AtomicBool::new(true)).expect_err("given up");
+    assert!(error.to_string().contains(GONE), "{error}");
+    loaded.answer(&settings, &call(&[], "go", 0), &AtomicBool::new(false)).expect("a reply");
+}
+
+#[test]
+fn settings_out_of_their_range_are_named_by_field() {
+    let good =
+        EmbeddedSettings { file: "none".into(), temperature: 2.0, top_p: Some(1.0), output_tokens_max: 1, seed: 0 };
+    assert!(good.check().is_ok());
+    for (field, wrong) in [
+        ("`temperature`", EmbeddedSettings { temperature: 2.1, ..good.clone() }),
+        ("`temperature`", EmbeddedSettings { temperature: f64::NAN, ..good.clone() }),
+        ("`top_p`", EmbeddedSettings { top_p: Some(0.0), ..good.clone() }),
+        ("`output_tokens_max`", EmbeddedSettings { output_tokens_max: 0, ..good.clone() }),
+    ] {
+        assert_eq!(wrong.check().expect_err("out of range").subject, field);
+    }
+}
+
+#[test]
 fn the_real_model_answers_from_a_passage() {
     let Some(file) = std::env::var_os("FAPO_MODEL_FILE") else {
         #[expect(clippy::print_stderr, reason = "a skipped test says so")]
@@ -193,11 +220,18 @@ fn the_real_model_answers_from_a_passage() {
         }
         return;
     };
+    let turn = |passage, question| format!("Passage: {passage}\nQuestion: {question}\nAnswer:");
     let shots = [
-        ("Passage: Tidewell is a village of 77 houses.\nQuestion: How many houses has Tidewell?\nAnswer:", "77"),
-        ("Passage: The Pendle Otter hunts crayfish.\nQuestion: What does the Pendle Otter hunt?\nAnswer:", "crayfish"),
-        ("Passage: Ockley Gate was painted by dyers.\nQuestion: Who painted Ockley Gate?\nAnswer:", "dyers"),
+        (turn("Tidewell is a village of 77 houses.", "How many houses has Tidewell?"), "77"),
+        (turn("The Pendle Otter hunts crayfish at night.", "What does the Pendle Otter hunt?"), "crayfish"),
+        (turn("Ockley Gate was painted in 1912 by Ann Moss.", "Who painted Ockley Gate?"), "Ann Moss"),
+        (turn("Lake Brine lies in the county of Dunmere.", "In which county does Lake Brine lie?"), "Dunmere"),
     ];
-    let asked = "Passage: Harrow Light was built by Mara Quill in 1874.\nQuestion: Who built Harrow Light?\nAnswer:";
-    assert_eq!(reply(&provider(file.into(), 0.0), &call(&shots, asked, 0)).text, "Mara Quill");
+    let shots: Vec<(&str, &str)> = shots.iter().map(|(question, answer)| (question.as_str(), *answer)).collect();
+    // Each digit leads the next best token by over a nat in llama.cpp: rounding cannot turn it.
+    let asked = turn("Harrow Light was built in 1874 by Mara Quill.", "When was Harrow Light built?");
+    let mut asked = call(&shots, &asked, 0);
+    asked.messages[0].content = "Answer with the shortest span of the passage.".into();
+    let said = reply(&provider(file.into(), 0.0), &asked).text;
+    assert!(said.starts_with("1874"), "{said:?}");
 }

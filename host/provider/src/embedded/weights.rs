@@ -151,7 +151,11 @@ fn keep(source: &mut impl Read, folder: &Path, subject: &str) -> Result<PathBuf,
         target.sync_all()?;
         Ok(format!("sha256:{}", hex(&hasher.finalize())))
     })();
-    let digest: String = copied.map_err(|e: std::io::Error| failed(&temporary, &e))?;
+    let digest: String = copied.map_err(|e: std::io::Error| {
+        // A part of the file is of no use to anybody; that it cannot be removed changes nothing.
+        let _ = fs::remove_file(&temporary);
+        failed(&temporary, &e)
+    })?;
     if digest != DIGEST {
         let _ = fs::remove_file(&temporary);
         return Err(InputError::new(subject, format!("holds {digest}, and {NAME} is {DIGEST}"))

@@ -67,6 +67,25 @@ fn a_wrong_route_is_named_with_the_way_out() {
     }
 }
 
+#[cfg(feature = "embedded")]
+#[test]
+fn an_embedded_route_never_falls_back_to_another_model() {
+    let error = |fields| connect_with(fields, &[]).err().expect("a wrong route");
+    let other = error("provider = \"embedded\"\nmodel = \"gpt\"");
+    assert!(other.to_string().contains("model alias task, `model`: \"gpt\" is no .gguf file"), "{other}");
+    let missing = error("provider = \"embedded\"\nmodel = \"no.gguf\"");
+    assert!(missing.to_string().contains("no.gguf"), "{missing}");
+    let kept = error("provider = \"embedded\"");
+    assert!(kept.hint.as_deref().is_some_and(|hint| hint.contains("fapo model pull")), "{kept}");
+}
+
+#[cfg(not(feature = "embedded"))]
+#[test]
+fn an_embedded_route_says_how_to_build_the_model_in() {
+    let error = connect_with("provider = \"embedded\"", &[]).err().expect("it is not built in");
+    assert!(error.hint.as_deref().is_some_and(|hint| hint.contains("feature `embedded`")), "{error}");
+}
+
 #[test]
 fn a_route_over_tls_can_be_made_where_the_system_has_certificates() {
     if let Err(error) = connect_with("provider = \"openai\"\nmodel = \"m\"", &[]) {
