@@ -2,13 +2,16 @@
 
 pub mod cli;
 pub mod components;
+pub mod given;
 pub mod guests;
 pub mod identity;
 pub mod import;
 pub mod optimize;
 pub mod place;
 pub mod plan;
+pub mod prepare;
 pub mod services;
 pub mod sources;
+pub mod split_runner;
 pub mod tenant_folder;
 pub mod variant;

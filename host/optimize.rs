@@ -1,28 +1,25 @@
 //! From a tenant to a trial that is ready to start: its three splits, its scope contract, its examples.
 
-use crate::place::{Place, unwritable};
+use crate::given::{self, Given};
+use crate::place::Place;
 use crate::plan::{self, Opened};
+use crate::split_runner::{SPLITS, Split, SplitRunner};
 use crate::tenant_folder::TenantFolder;
-use crate::{identity, services, variant};
-use fapo_core::case::Case;
-use fapo_core::grants::Grant;
-use fapo_core::held_out::HeldOut;
-use fapo_core::ports::{BoxFuture, Chain, Scorer};
+use crate::{identity, prepare, services, variant};
+use fapo_core::held_out::CASES_MIN;
+use fapo_core::limits::Limits;
+use fapo_core::ports::Chain;
 use fapo_core::review::Leaks;
-use fapo_core::run::CaseRecord;
 use fapo_core::scope::ScopeContract;
-use fapo_core::variant::ReviewedVariant;
 use fapo_core::{InputError, digest};
-use fapo_engine::evaluate::{Evaluation, Granted, evaluate};
 use fapo_engine::files::{DiskFiles, SystemClock};
-use fapo_engine::optimize::{Splits, Trial, TrialBudget};
+use fapo_engine::optimize::{Trial, TrialBudget};
 use fapo_engine::propose::Example;
 use fapo_engine::stop::StopSignal;
 use fapo_provider::ResponseCache;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// What a command line asks of a trial.
 #[derive(Clone, Debug, Default)]
@@ -33,16 +30,21 @@ pub struct TrialOptions {
     pub configs: [PathBuf; 3],
     /// In place of the configs' `provider`.
     pub provider: Option<String>,
+    /// In place of the tenant's cases and passages.
+    pub given: Given,
+    /// Build missing indexes and fetch the embedded model first.
+    pub prepare: bool,
     /// Name of the trial's folder; made of its identity where absent.
     pub name: Option<String>,
     /// Hard caps.
     pub variants_max: u32,
     /// Paid calls.
     pub calls_max: u64,
+    /// Milliseconds of one start after which no further variant is begun.
+    pub wall_ms_max: Option<u64>,
+    /// Ablation: deal steps and fixes to clusters by this seed.
+    pub clusters_dealt_by: Option<u64>,
 }
-
-/// Names of the splits, in the order of [`TrialOptions::configs`].
-pub const SPLITS: [&str; 3] = ["train", "validation", "test"];
 
 /// A trial that could start.
 pub struct TrialPlan {
@@ -52,37 +54,18 @@ pub struct TrialPlan {
     pub runner: SplitRunner,
     /// Replies of earlier calls.
     pub replies: Option<Arc<ResponseCache>>,
-}
-
-/// One split with how it is run.
-struct Split {
-    cases: Vec<Case>,
-    digest: String,
-    config: Value,
-}
-
-/// Evaluates variants on the tenant's splits.
-pub struct SplitRunner {
-    tenant_id: String,
-    splits: [Split; 3],
-    chain: Arc<dyn Chain>,
-    scorer: Arc<dyn Scorer>,
-    profile: Value,
-    granted: Granted,
-    grant: Grant,
-    workers: usize,
-    paid: AtomicU64,
-    ledger: PathBuf,
-    /// Asks the trial to end early.
-    pub stop: StopSignal,
+    /// Limits in force.
+    pub limits: Limits,
+    /// Things to know that stop nothing.
+    pub warnings: Vec<String>,
 }
 
 /// Plans a trial.
 ///
 /// # Errors
 /// Anything wrong with the tenant, its configs or its playbook; the three configs must differ in their cases only.
-pub async fn plan_trial(place: &Place, options: &TrialOptions) -> Result<TrialPlan, InputError> {
-    let opened = options.configs.each_ref().map(|path| open(place, path, options.provider.as_deref()));
+pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str)) -> Result<TrialPlan, InputError> {
+    let opened = options.configs.each_ref().map(|path| open(place, path, options));
     let [train, validation, test] = opened;
     let (train, validation, test) = (train?, validation?, test?);
     for (name, other) in [("validation", &validation), ("test", &test)] {
@@ -90,6 +73,11 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions) -> Result<TrialPl
     }
     let Opened { config, folder, manifest, operator, grant } = &train;
     let (graph, prompts) = variant::read(folder, manifest, config)?;
+    let splits = splits([&train, &validation, &test], &options.given)?;
+    large_enough(&splits)?;
+    if options.prepare {
+        prepare::granted(place, operator, grant, say)?;
+    }
     let (granted, replies) = services::open(place, operator, grant)?;
     let (chain, scorer) = plan::load(place, &train, plan::workers(config), None).await?;
     let (baseline, problems) = variant::define(&chain, graph, prompts, config, grant).await?;
@@ -100,27 +88,28 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions) -> Result<TrialPl
         .describe()
         .await
         .map_err(|f| InputError::new(format!("tenant {}, chain component", manifest.id), f.message))?;
-    let split = |opened: &Opened| -> Result<Split, InputError> {
-        let (cases, digest) = plan::cases(opened)?;
-        Ok(Split { cases, digest, config: json!(opened.config) })
-    };
-    let splits = [split(&train)?, split(&validation)?, split(&test)?];
     let mut leaks = Leaks::default();
-    for (name, split) in SPLITS.into_iter().zip(&splits) {
-        leaks.add(name, &split.cases);
-    }
+    splits.iter().for_each(|split| leaks.add(&split.cases));
     let playbook = format!("tenants/{}/docs/iteration-playbook.md", manifest.id);
     let scope = match folder.has(&playbook) {
         true => ScopeContract::from_playbook(&playbook, &folder.text("docs", &playbook)?)?,
         false => ScopeContract::default(),
     };
     let profile = Value::Object(config.scoring_profile.clone());
-    let budget = TrialBudget { variants_max: options.variants_max, calls_max: options.calls_max };
-    let trial_identity = json!({
+    let (examples, warnings) = examples(folder, &leaks)?;
+    let budget = TrialBudget {
+        variants_max: options.variants_max,
+        calls_max: options.calls_max,
+        wall_ms_max: options.wall_ms_max,
+    };
+    let mut trial_identity = json!({
         "tenant": manifest.id, "scope": scope, "budget": budget,
         "splits": splits.each_ref().map(|split| split.digest.clone()),
         "baseline": identity::of(&chain, &scorer, &baseline, &identity::Planned::default(), &profile, &granted, grant),
     });
+    if let Some(seed) = options.clusters_dealt_by {
+        trial_identity["clusters_dealt_by"] = seed.into();
+    }
     let key = digest::of_json(&trial_identity);
     let name = options.name.clone().unwrap_or_else(|| format!("{}-{}", manifest.id, &key[7..19]));
     let folder_of_trial = plan::run_folder(place, &manifest.id, Some(&format!("trials/{name}")), &key)?;
@@ -133,9 +122,10 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions) -> Result<TrialPl
         baseline,
         train: splits[0].cases.clone(),
         held_out_cases: splits[1].cases.len() + splits[2].cases.len(),
-        examples: examples(folder)?,
+        examples,
         leaks,
         budget,
+        clusters_dealt_by: options.clusters_dealt_by,
         files: Arc::new(DiskFiles),
         clock: Arc::new(SystemClock),
     };
@@ -148,21 +138,54 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions) -> Result<TrialPl
         granted,
         grant: grant.clone(),
         workers: plan::workers(config) as usize,
-        paid: AtomicU64::new(0),
+        calls: Mutex::default(),
         ledger: place.work.join("test-ledger.jsonl"),
         stop: StopSignal::never(),
     };
-    Ok(TrialPlan { trial, runner, replies })
+    Ok(TrialPlan { trial, runner, replies, limits: train.grant.limits, warnings })
 }
 
-fn open(place: &Place, config: &Path, provider: Option<&str>) -> Result<Opened, InputError> {
-    plan::open_with(place, config, |config| {
-        if let Some(provider) = provider {
-            config.provider = provider.to_string();
+fn open(place: &Place, config: &Path, options: &TrialOptions) -> Result<Opened, InputError> {
+    plan::open_with(place, config, |config, operator| {
+        if let Some(provider) = &options.provider {
+            config.provider.clone_from(provider);
             // The config's model is one of the provider it names.
             config.provider_settings.model = None;
         }
+        options.given.grant(&config.tenant_id, operator)
     })
+}
+
+fn own(opened: &Opened) -> Result<Split, InputError> {
+    let (cases, digest) = plan::cases(opened)?;
+    Ok(Split { cases, digest, config: json!(opened.config) })
+}
+
+/// Train, validation and test: the tenant's own, or those that are given.
+fn splits(opened: [&Opened; 3], given: &Given) -> Result<[Split; 3], InputError> {
+    let [train, validation, test] = opened;
+    let found = [own(train)?, own(validation)?, own(test)?];
+    let Some(file) = &given.dataset else {
+        return Ok(found);
+    };
+    let mut config = found.each_ref().map(|split| split.config.clone()).into_iter();
+    Ok(given::splits(file, &found[0].cases)?.map(|(cases, digest)| {
+        let mut config = config.next().expect("a config a split");
+        config["dataset"]["path"] = file.display().to_string().into();
+        Split { cases, digest, config }
+    }))
+}
+
+/// Said before anything is spent.
+fn large_enough(splits: &[Split; 3]) -> Result<(), InputError> {
+    let Some((name, split)) = SPLITS.into_iter().zip(splits).skip(1).find(|(_, split)| split.cases.len() < CASES_MIN)
+    else {
+        return Ok(());
+    };
+    Err(InputError::new(format!("split {name}"), format!("has {} cases", split.cases.len())).hint(format!(
+        "a held-out split needs at least {CASES_MIN}: below, its mean tells too much of its rows; one file for all three splits needs {}",
+        3 * CASES_MIN
+    )))
 }
 
 /// The splits of a trial are run alike.
@@ -193,112 +216,21 @@ fn same_chain(train: &Opened, other: &Opened, split: &str) -> Result<(), InputEr
     .hint("the configs of a trial differ in `dataset`, `run_id` and `output_dir` only"))
 }
 
-/// Worked examples of the tenant: every `examples/*.jsonl`.
-fn examples(folder: &TenantFolder) -> Result<Vec<Example>, InputError> {
+/// Worked examples of the tenant, every `examples/*.jsonl`, without those that hold words or answers of a split: the
+/// review would stop whatever shows one, and who proposes must not learn of it.
+fn examples(folder: &TenantFolder, leaks: &Leaks) -> Result<(Vec<Example>, Vec<String>), InputError> {
     let mut examples = Vec::new();
     for name in folder.list("examples").into_iter().filter(|name| name.ends_with(".jsonl")) {
         let path = format!("tenants/{}/examples/{name}", folder.id());
         examples.extend(Example::read(&path, &folder.text("examples", &path)?)?);
     }
-    Ok(examples)
-}
-
-impl SplitRunner {
-    async fn run(&self, at: usize, variant: &ReviewedVariant, folder: &Path) -> Result<Vec<CaseRecord>, InputError> {
-        let split = &self.splits[at];
-        let definition = variant.definition();
-        let planned = identity::Planned { dataset: &split.digest, limit: None, case_ids: &[] };
-        let identity = identity::of(
-            self.chain.as_ref(),
-            self.scorer.as_ref(),
-            definition,
-            &planned,
-            &self.profile,
-            &self.granted,
-            &self.grant,
-        );
-        let evaluation = Evaluation {
-            tenant_id: self.tenant_id.clone(),
-            run_config: json!({
-                "run_id": plan::fresh_run_id(&self.tenant_id), "tenant_id": self.tenant_id,
-                "provider": split.config["provider"], "provider_settings": split.config["provider_settings"],
-                "dataset_path": split.config["dataset"]["path"], "scoring_profile": self.profile,
-                "max_workers": self.workers, "chain": split.config["chain"],
-                "fapo": {"planned": split.cases.len(), "identity_digest": digest::of_json(&identity), "identity": identity},
-            }),
-            cases: split.cases.clone(),
-            definition: definition.clone(),
-            chain: Arc::clone(&self.chain),
-            scorer: Arc::clone(&self.scorer),
-            profile: self.profile.clone(),
-            granted: self.granted.clone(),
-            workers: self.workers,
-            folder: folder.join(SPLITS[at]),
-            fresh: false,
-            stop: self.stop.clone(),
-            files: Arc::new(DiskFiles),
-            clock: Arc::new(SystemClock),
-        };
-        let report = evaluate(&Arc::new(evaluation), &|_| {}).await?;
-        let name = format!("split {}", SPLITS[at]);
-        if report.stopped {
-            return Err(InputError::new(name, "was stopped").hint("the same command goes on"));
-        }
-        // An outage says nothing about a variant: it ends the trial and no score is made of it.
-        if let Some(fault) = report.records.iter().filter_map(|r| r.fault.as_ref()).find(|f| f.is_infrastructure()) {
-            let message = format!("cases could not be run: {}", fault.message);
-            let hint = fault.hint.as_deref().unwrap_or("look into it; the same command goes on");
-            return Err(InputError::new(name, message).hint(hint));
-        }
-        let paid: u64 = report.records.iter().map(CaseRecord::paid_calls).sum();
-        self.paid.fetch_add(paid, Ordering::Relaxed);
-        Ok(report.records)
-    }
-
-    /// Notes that the split marked test was read.
-    fn note_test(&self, folder: &Path) -> Result<(), InputError> {
-        use std::io::Write;
-        let failed = |e: std::io::Error| unwritable(&self.ledger, &e);
-        let line = json!({"dataset": self.splits[2].digest, "tenant_id": self.tenant_id, "read_by": folder.display().to_string(),
-                          "at": fapo_core::ports::Clock::now(&SystemClock).to_string()});
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.ledger).map_err(failed)?;
-        writeln!(file, "{line}").map_err(failed)
-    }
-}
-
-impl Splits for SplitRunner {
-    fn train<'a>(
-        &'a self,
-        variant: &'a ReviewedVariant,
-        folder: &'a Path,
-    ) -> BoxFuture<'a, Result<Vec<CaseRecord>, InputError>> {
-        Box::pin(self.run(0, variant, folder))
-    }
-
-    fn validation<'a>(
-        &'a self,
-        variant: &'a ReviewedVariant,
-        folder: &'a Path,
-    ) -> BoxFuture<'a, Result<HeldOut, InputError>> {
-        Box::pin(async move {
-            let records = self.run(1, variant, folder).await?;
-            HeldOut::new(SPLITS[1], self.splits[1].cases.len(), &records)
-        })
-    }
-
-    fn test<'a>(
-        &'a self,
-        variant: &'a ReviewedVariant,
-        folder: &'a Path,
-    ) -> BoxFuture<'a, Result<HeldOut, InputError>> {
-        Box::pin(async move {
-            self.note_test(folder)?;
-            let records = self.run(2, variant, folder).await?;
-            HeldOut::new(SPLITS[2], self.splits[2].cases.len(), &records)
-        })
-    }
-
-    fn paid_calls(&self) -> u64 {
-        self.paid.load(Ordering::Relaxed)
-    }
+    let all = examples.len();
+    examples.retain(|example| !leaks.hold(&example.text()));
+    let warning = (examples.len() < all).then(|| {
+        format!(
+            "{} of {all} worked examples share words or answers with a split and are left out",
+            all - examples.len()
+        )
+    });
+    Ok((examples, warning.into_iter().collect()))
 }

@@ -69,20 +69,24 @@ pub struct Opened {
 /// # Errors
 /// One of them is wrong, or the tenant asks for more than it is granted.
 pub fn open(place: &Place, config: &Path) -> Result<Opened, InputError> {
-    open_with(place, config, |_| {})
+    open_with(place, config, |_, _| Ok(()))
 }
 
-/// As [`open`], with the config changed before it is granted.
+/// As [`open`], with config and operator's file changed by the person at the keyboard before anything is granted.
 ///
 /// # Errors
-/// As there.
-pub fn open_with(place: &Place, config: &Path, change: impl Fn(&mut EvalConfig)) -> Result<Opened, InputError> {
+/// As there, and those of `change`.
+pub fn open_with(
+    place: &Place,
+    config: &Path,
+    change: impl FnOnce(&mut EvalConfig, &mut OperatorFile) -> Result<(), InputError>,
+) -> Result<Opened, InputError> {
     let path = place.root.join(config);
     let mut config = read_config(&path.display().to_string(), &read_text(&path)?)?;
-    change(&mut config);
+    let mut operator = place.read_operator()?;
+    change(&mut config, &mut operator)?;
     let folder = TenantFolder::open(&place.root, &config.tenant_id)?;
     let manifest = folder.manifest()?;
-    let operator = place.read_operator()?;
     let grant = operator.grant(&place.operator.display().to_string(), &manifest, &config)?;
     Ok(Opened { config, folder, manifest, operator, grant })
 }
@@ -203,6 +207,7 @@ pub async fn plan(place: &Place, options: &EvalOptions) -> Result<Plan, InputErr
         folder,
         run_config,
         fresh: options.fresh,
+        part: None,
         stop: StopSignal::never(),
         files: Arc::new(DiskFiles),
         clock: Arc::new(SystemClock),

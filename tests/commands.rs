@@ -72,6 +72,8 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
     run(&["eval", "--config", CONFIG, "--limit", "2"]);
     let trial = run(&["optimize", "demo_qa", "--variants", "1", "--trial", "short"]);
     assert_eq!(trial.code, 0, "{}", trial.stderr);
+    run(&["diff", "fapo-work/trials/short", "v000", "v001"]);
+    run(&["show", "fapo-work/trials/short"]);
     run(&["reset-tenant", "demo_qa", "--yes"]);
     let all: Vec<&str> = kinds.iter().map(String::as_str).collect();
     assert_eq!(
@@ -84,6 +86,7 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
             "comparison",
             "component",
             "created",
+            "diff",
             "error",
             "failing_step",
             "import",
@@ -141,6 +144,7 @@ fn each_command_has_a_help_with_an_example() {
         &["eval"],
         &["optimize"],
         &["adopt"],
+        &["diff"],
         &["score"],
         &["show"],
         &["progress"],

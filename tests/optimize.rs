@@ -188,3 +188,139 @@ fn a_selected_variant_is_adopted_as_new_files_and_scores_as_it_did() {
     let twice = bench.fapo(&["adopt", "fapo-work/trials/t"]);
     assert!(twice.stdout.contains("variant-003.md"), "{} {}", twice.stdout, twice.stderr);
 }
+
+/// `demo_qa` with its index, improved on scripted replies.
+fn demo(bench: &Bench, arguments: &[&str]) -> Ran {
+    let ran = bench.fapo(&[&["demo", "--provider", "scripted", "--json"], arguments].concat());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    ran
+}
+
+#[test]
+fn the_demo_is_optimize_with_a_preset() {
+    let bench = Bench::new();
+    let demo = demo(&bench, &[]);
+    std::fs::remove_dir_all(bench.path("fapo-work/trials")).expect("removed");
+    let preset = ["optimize", "tenants/demo_qa", "--prepare", "--provider", "scripted", "--variants", "8", "--json"];
+    let same = bench.fapo(&preset);
+    assert_eq!(without_times(&demo), without_times(&same));
+    let kinds: Vec<String> = demo.lines().iter().map(|line| line["kind"].to_string()).collect();
+    assert!(kinds.contains(&"\"failing_step\"".to_string()) && kinds.contains(&"\"case_detail\"".to_string()));
+    assert!(demo.line("trial")["difference"]["ci"][0].as_f64() > Some(0.0));
+    assert!(demo.line("trial")["difference"]["mean"].as_f64() >= Some(25.0));
+}
+
+/// Lines of a trial without what its clock says.
+fn without_times(ran: &Ran) -> Vec<Value> {
+    let mut lines = ran.lines();
+    for line in lines.iter_mut().filter(|line| line["kind"] == "case_detail") {
+        line["result"]["step_timings"] = Value::Null;
+        line["steps"] = Value::Null;
+        line["calls"] = Value::Null;
+    }
+    lines
+}
+
+#[test]
+fn with_permuted_labels_of_test_the_gain_is_about_zero() {
+    let bench = Bench::new();
+    let honest = demo(&bench, &[]).line("trial");
+    let path = "tenants/demo_qa/datasets/test.jsonl";
+    let rows: Vec<Value> = bench.read(path).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let permuted = rows.iter().enumerate().map(|(at, row)| {
+        let mut row = row.clone();
+        row["expected"] = rows[(at + 7) % rows.len()]["expected"].clone();
+        format!("{row}\n")
+    });
+    bench.write(path, &permuted.collect::<String>());
+    let end = demo(&bench, &[]).line("trial");
+    assert_eq!(end["selected"]["variant"], honest["selected"]["variant"], "test has no part in the selection");
+    let gain = end["difference"]["mean"].as_f64().expect("a difference");
+    assert!(gain.abs() <= 5.0, "{gain}");
+}
+
+#[test]
+fn other_cases_and_passages_take_the_place_of_the_tenants_own() {
+    let bench = Bench::new();
+    let given =
+        |name: &str| crate::support::root().join("tests/fixtures/second_corpus").join(name).display().to_string();
+    let (dataset, index) = (given("cases.jsonl"), given("corpus.jsonl"));
+    let end = demo(&bench, &["--dataset", &dataset, "--index", &index, "--variants", "1"]).line("trial");
+    assert_eq!(end["baseline"]["test"]["n"], 22, "66 cases in three splits");
+    let trial = std::path::PathBuf::from(end["dir"].as_str().expect("a folder"));
+    let mut titles: Vec<Vec<String>> = Vec::new();
+    for split in ["train", "validation", "test"] {
+        let journal =
+            bench.read(trial.join("variants/000").join(split).join("journal.jsonl").to_str().expect("a path"));
+        let hits = journal.lines().skip(1).filter_map(|line| {
+            let record: Value = serde_json::from_str(line).ok()?;
+            Some(record["searches"][0]["hits"][0][1].as_str().expect("a hit").to_string())
+        });
+        titles.push(hits.collect());
+    }
+    let corpus = bench.read(&index);
+    assert!(titles.iter().flatten().all(|title| corpus.contains(title)), "searches go to the given passages");
+    let own = ["--dataset", dataset.as_str(), "--index", "nothing.jsonl"];
+    assert!(bench.fapo(&[&["demo", "--provider", "scripted"][..], &own].concat()).stderr.contains("nothing.jsonl"));
+    let few: String = bench.read(&dataset).lines().take(59).map(|line| format!("{line}\n")).collect();
+    bench.write("few.jsonl", &few);
+    let refused = bench.fapo(&["demo", "--provider", "scripted", "--dataset", "few.jsonl", "--index", &index]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("a held-out split needs at least 20"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_trial_shows_what_changed_and_whether_its_scores_still_say_so() {
+    let bench = sums("shortest phrase that answers");
+    let end = trial(&bench, &[]).line("trial");
+    let folder = "fapo-work/trials/t";
+    let diff = bench.fapo(&["diff", folder, "--json"]).line("diff");
+    assert_eq!((&diff["a"], &diff["b"]), (&"v000".into(), &end["selected"]["variant"]));
+    assert!(
+        diff["prompts"][0]["diff"].as_str().is_some_and(|text| text.contains("+") && text.contains("shortest phrase"))
+    );
+    assert_eq!((diff["train"]["broken"].as_array().map(Vec::len), &diff["train"]["cases"]), (Some(0), &20.into()));
+    let shown = bench.fapo(&["show", folder, "--json"]);
+    assert_eq!(shown.code, 0, "{}", shown.stdout);
+    assert_eq!((shown.line("trial"), &shown.line("check")["status"]), (end, &"ok".into()));
+    // A rejected attempt that the report calls kept.
+    bench.edit(&format!("{folder}/report.json"), "\"outcome\": \"rejected\"", "\"outcome\": \"kept\"");
+    let shown = bench.fapo(&["show", folder, "--json"]);
+    assert_eq!((shown.code, &shown.line("check")["status"]), (1, &"error".into()));
+    assert!(shown.line("check")["message"].as_str().is_some_and(|text| text.contains("outcome")));
+}
+
+#[test]
+fn a_trial_whose_time_is_over_begins_no_variant_and_goes_on_with_more_time() {
+    let bench = sums("shortest phrase that answers");
+    let end = trial(&bench, &["--minutes", "0"]).line("trial");
+    assert_eq!((&end["stop_reason"], end["attempts"].as_array().map(Vec::len)), (&"wall_time".into(), Some(0)));
+    let end = trial(&bench, &[]).line("trial");
+    assert_eq!(end["selected"]["test"]["mean"], 80.0);
+}
+
+#[test]
+fn a_trial_again_without_its_folder_pays_no_call() {
+    let server = FakeServer::start(Answer::Reply(sum));
+    let bench = over_a_server(&server);
+    let first = trial(&bench, &[]).line("trial");
+    let asked = server.requests();
+    assert_eq!(first["calls"]["paid"], asked);
+    std::fs::remove_dir_all(bench.path("fapo-work/trials")).expect("removed");
+    let second = trial(&bench, &[]).line("trial");
+    assert_eq!(
+        (server.requests(), &second["calls"]["paid"], &second["calls"]["cached"]),
+        (asked, &0.into(), &first["calls"]["paid"])
+    );
+    assert_eq!(second["attempts"], first["attempts"]);
+}
+
+#[test]
+fn dealt_clusters_are_a_trial_of_their_own_and_repeat() {
+    let bench = sums("shortest phrase that answers");
+    trial(&bench, &[]);
+    let dealt = |seed: &str| bench.fapo(&["optimize", "sums", "--deal-clusters", seed, "--json"]).line("trial");
+    let (one, again) = (dealt("1"), dealt("1"));
+    assert_eq!(one, again);
+    assert_ne!(one["dir"], dealt("2")["dir"]);
+}

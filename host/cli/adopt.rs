@@ -3,14 +3,14 @@
 use super::Exit;
 use super::lines::Line;
 use super::printer::Printer;
-use crate::place::{Place, read_text, unwritable};
+use super::trial_report::{definition, json_file, read, variant_file};
+use crate::place::{Place, unwritable};
 use crate::tenant_folder::TenantFolder;
 use fapo_core::InputError;
-use fapo_core::ports::Definition;
 use fapo_template::unparse;
 use serde_json::{Value, json};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Copy a trial's variant into its tenant: changed prompts and graph as new numbered files, and a config for each split.
 ///
@@ -35,15 +35,10 @@ impl Adopt {
         let folder = TenantFolder::open(&place.root, &tenant)?;
         let name = match self.variant {
             Some(name) => name,
-            None => {
-                json_file(&self.trial.join("report.json"))?["selected"]["variant"].as_str().unwrap_or("v000").into()
-            }
+            None => read(&self.trial)?.selected.variant,
         };
-        let of = |name: &str| -> Result<Value, InputError> {
-            json_file(&self.trial.join("variants").join(name.trim_start_matches('v')).join("variant.json"))
-        };
-        let (base, chosen) = (definition(&of("v000")?)?, of(&name)?);
-        let adopted = definition(&chosen)?;
+        let (base, adopted) = (definition(&self.trial, "v000")?, definition(&self.trial, &name)?);
+        let chosen = variant_file(&self.trial, &name)?;
         if base == adopted {
             printer.text(&format!("{name} is the baseline: there is nothing to adopt"));
             return Ok(Exit::Done);
@@ -69,7 +64,7 @@ impl Adopt {
             chain_path = Some(path.clone());
             made.push(path);
         }
-        for split in crate::optimize::SPLITS {
+        for split in crate::split_runner::SPLITS {
             let source = format!("tenants/{tenant}/configs/{split}.json");
             if !folder.has(&source) {
                 continue;
@@ -100,17 +95,6 @@ impl Adopt {
         }
         Ok(Exit::Done)
     }
-}
-
-fn json_file(path: &Path) -> Result<Value, InputError> {
-    let text =
-        read_text(path).map_err(|e| e.hint("name the folder of a trial that has ended; `fapo optimize` prints it"))?;
-    serde_json::from_str(&text).map_err(|e| InputError::new(format!("{}:{}", path.display(), e.line()), e.to_string()))
-}
-
-fn definition(variant: &Value) -> Result<Definition, InputError> {
-    serde_json::from_value(variant["definition"].clone())
-        .map_err(|e| InputError::new("variant.json", format!("holds no definition: {e}")))
 }
 
 /// Writes a new file `<stem>NNN<ending>` with the next number that is free; its path from the root.

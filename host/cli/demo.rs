@@ -1,39 +1,36 @@
-//! `fapo demo`: everything from nothing, with no key and no server.
+//! `fapo demo`: `optimize` with its arguments filled in, and nothing else.
 
-use super::eval::{self, Eval};
-use super::optimize::Optimize;
+use super::Exit;
+use super::optimize::{Further, Optimize};
 use super::printer::Printer;
-use super::{Exit, index_build};
 use crate::place::Place;
 use fapo_core::InputError;
 
-/// Build the components and the index, evaluate the tenant `demo_qa` with scripted replies, show a failed case, and
-/// improve the tenant's chain: `eval` and `optimize` with their arguments filled in.
+/// Improve the tenant `demo_qa` on the model inside the program: no key, no server.
+///
+/// The same as `fapo optimize demo_qa --prepare --provider embedded --variants 8`. The first run builds the stock
+/// component and the index and fetches the model (94 MB).
 #[derive(clap::Args)]
-#[command(after_help = "Example: fapo demo")]
-pub(super) struct Demo {}
+#[command(after_help = "Example: fapo demo\nExample: fapo demo --dataset cases.jsonl --index passages.jsonl")]
+pub(super) struct Demo {
+    /// Most variants.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    variants: u32,
+    /// The model service: `scripted` answers from a file and needs no model.
+    #[arg(long, value_name = "NAME", default_value = "embedded")]
+    provider: String,
+    #[command(flatten)]
+    further: Further,
+}
 
 const TENANT: &str = "demo_qa";
-const CONFIG: &str = "tenants/demo_qa/configs/train.json";
 
 impl Demo {
     pub(super) async fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
-        if !place.root.join(CONFIG).is_file() {
-            return Err(InputError::new(place.root.join(CONFIG).display().to_string(), "is not there")
+        if !place.tenant(TENANT).is_dir() {
+            return Err(InputError::new(place.tenant(TENANT).display().to_string(), "is not there")
                 .hint("run the demo from a checkout's root; elsewhere begin with `fapo tenant new my_task`"));
         }
-        printer.note("building the index, and on the first run the stock component (about a minute)");
-        index_build::Build::of(vec!["demo".into()]).run(place, printer)?;
-        let ended = eval::evaluate(&Eval::of(CONFIG), place, printer).await?;
-        if let Some(record) = ended.report.records.iter().find(|r| r.fault.is_none() && r.composite() < 100.0) {
-            printer.text("\nThe first failed case in full:\n");
-            super::report::print_case(record, &ended.limits, printer);
-            printer.text(&format!("\nother cases: fapo show {} --case <case id>", ended.dir.display()));
-        }
-        if ended.exit != Exit::Done {
-            return Ok(ended.exit);
-        }
-        printer.text(&format!("\nImproving the chain (fapo optimize {TENANT}):\n"));
-        Optimize::of(TENANT).run(place, printer).await
+        Optimize::of(TENANT, self.variants, self.provider, self.further).run(place, printer).await
     }
 }

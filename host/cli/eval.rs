@@ -47,24 +47,10 @@ pub(super) struct Eval {
     dry_run: bool,
 }
 
-/// An evaluation at its end.
-pub(super) struct Ended {
-    pub(super) report: RunReport,
-    pub(super) dir: PathBuf,
-    /// Limits that were in force.
-    pub(super) limits: Value,
-    pub(super) exit: Exit,
-}
-
 impl Eval {
-    /// The whole of a config.
-    pub(super) fn of(config: &str) -> Self {
-        Eval { config: config.into(), ..Eval::default() }
-    }
-
     pub(super) async fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
         if !self.dry_run {
-            return Ok(evaluate(&self, place, printer).await?.exit);
+            return self.evaluate(place, printer).await;
         }
         let plan = plan(place, &self.options()).await?;
         print_plan(&plan, printer)?;
@@ -81,23 +67,19 @@ impl Eval {
             fresh: self.fresh,
         }
     }
-}
 
-/// Plans, runs and prints.
-///
-/// # Errors
-/// Bad input, or the run's folder cannot be written.
-pub(super) async fn evaluate(eval: &Eval, place: &Place, printer: Printer) -> Result<Ended, InputError> {
-    let Plan { evaluation, grant, warnings, replies } = plan(place, &eval.options()).await?;
-    for warning in &warnings {
-        printer.warning(warning);
+    /// Plans, runs and prints.
+    async fn evaluate(&self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
+        let Plan { evaluation, warnings, replies, .. } = plan(place, &self.options()).await?;
+        for warning in &warnings {
+            printer.warning(warning);
+        }
+        let (report, evaluation) = live::run(evaluation, printer).await?;
+        if let Some(losses) = replies.as_ref().and_then(|cache| cache.losses()) {
+            printer.warning(&losses);
+        }
+        Ok(print_end(&report, &evaluation, printer))
     }
-    let (report, evaluation) = live::run(evaluation, printer).await?;
-    if let Some(losses) = replies.as_ref().and_then(|cache| cache.losses()) {
-        printer.warning(&losses);
-    }
-    let exit = print_end(&report, &evaluation, printer);
-    Ok(Ended { dir: evaluation.folder.clone(), limits: json!(grant.limits), exit, report })
 }
 
 /// Prints a run at its end and says how it ended.

@@ -3,7 +3,7 @@
 
 use fapo_core::fault::Fault;
 use fapo_core::scope::VariantLevel;
-use fapo_engine::optimize::{Attempt, StopReason};
+use fapo_engine::optimize::{Attempt, StopReason, TrialCalls};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -32,6 +32,8 @@ pub enum Line {
     Attempt(Attempt),
     /// A trial: the last line of `optimize`.
     Trial(Box<TrialLine>),
+    /// What a variant of a trial changes against another.
+    Diff(Box<DiffLine>),
     /// Something was checked.
     Check(CheckLine),
     /// A component's passport.
@@ -254,11 +256,71 @@ pub struct TestLine {
     pub n: u64,
 }
 
-/// Calls of a trial.
+/// See [`Line::Diff`].
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct TrialCalls {
-    /// Calls that a service was asked for.
-    pub paid: u64,
+pub struct DiffLine {
+    /// The first variant.
+    pub a: String,
+    /// The second variant.
+    pub b: String,
+    /// Prompts that differ.
+    pub prompts: Vec<PromptDiff>,
+    /// Parameters that differ.
+    pub params: Vec<ParamDiff>,
+    /// How the graphs differ.
+    pub graph: GraphDiff,
+    /// Cases of train that the second variant scores otherwise; null where one of them was not run.
+    pub train: Option<Flips>,
+}
+
+/// A prompt that differs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PromptDiff {
+    /// The prompt's module.
+    pub module: String,
+    /// Unified diff of its text.
+    pub diff: String,
+}
+
+/// A parameter that differs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ParamDiff {
+    /// Its name.
+    pub name: String,
+    /// Its value in the first variant; null where it has none.
+    pub a: Option<Value>,
+    /// Its value in the second variant; null where it has none.
+    pub b: Option<Value>,
+}
+
+/// How two graphs differ; edges are written `source -> target`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct GraphDiff {
+    /// Nodes of the second only.
+    pub nodes_added: Vec<String>,
+    /// Nodes of the first only.
+    pub nodes_removed: Vec<String>,
+    /// Nodes of both that are not equal.
+    pub nodes_changed: Vec<String>,
+    /// Edges of the second only.
+    pub edges_added: Vec<String>,
+    /// Edges of the first only.
+    pub edges_removed: Vec<String>,
+    /// The node that gives the answer, of the first and of the second.
+    pub output: [String; 2],
+}
+
+/// Cases that a second variant scores otherwise than a first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Flips {
+    /// Cases that both were run on.
+    pub cases: u64,
+    /// Scored higher by the second.
+    pub fixed: Vec<String>,
+    /// Scored lower by the second.
+    pub broken: Vec<String>,
+    /// Scored equally.
+    pub same: u64,
 }
 
 /// See [`Line::Check`].

@@ -4,6 +4,7 @@ mod adopt;
 mod compare;
 mod data_import;
 mod demo;
+mod diff;
 mod doctor;
 mod eval;
 mod index_build;
@@ -21,6 +22,7 @@ mod tenant_build;
 mod tenant_check;
 mod tenant_inspect;
 mod tenant_new;
+mod trial_report;
 
 use crate::place::{Place, UserFolders};
 use clap::{Args, Parser, Subcommand};
@@ -86,6 +88,7 @@ enum Command {
     Eval(eval::Eval),
     Optimize(optimize::Optimize),
     Adopt(adopt::Adopt),
+    Diff(diff::Diff),
     Score(score::ScoreOutputs),
     Show(show::Show),
     Progress(progress::Progress),
@@ -174,6 +177,7 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
         Command::Eval(eval) => eval.run(place, printer).await,
         Command::Optimize(optimize) => optimize.run(place, printer).await,
         Command::Adopt(adopt) => adopt.run(place, printer),
+        Command::Diff(diff) => diff.run(printer),
         Command::Score(score) => score.run(place, printer).await,
         Command::Show(show) => show.run(place, printer),
         Command::Progress(progress) => progress.run(place, printer),

@@ -1,15 +1,19 @@
 //! `fapo optimize`: improve a tenant's chain within its scope contract.
 
 use super::Exit;
-use super::lines::{Line, Mean, SelectedLine, TestLine, TrialCalls, TrialLine};
+use super::lines::Line;
 use super::printer::Printer;
-use crate::optimize::{SPLITS, TrialOptions, TrialPlan, plan_trial};
+use super::report::{print_case, print_failing_steps};
+use super::trial_report::{self, total, word};
+use crate::given::Given;
+use crate::optimize::{TrialOptions, TrialPlan, plan_trial};
 use crate::place::Place;
+use crate::split_runner::SPLITS;
 use fapo_core::InputError;
-use fapo_core::held_out::Total;
-use fapo_engine::optimize::{Splits, TrialEvent, TrialReport, optimize};
+use fapo_core::run::CaseRecord;
+use fapo_engine::optimize::{Splits, Trial, TrialEvent, optimize};
 use fapo_engine::stop::StopSource;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// Improve a tenant's chain: attribute the failures of train, change one thing, review it, keep it if validation gains.
@@ -18,10 +22,27 @@ use std::path::PathBuf;
 /// structure. Of validation and test only totals are used, and test is read once, after the selection. The same command
 /// goes on with a trial that was stopped.
 #[derive(clap::Args)]
-#[command(after_help = "Example: fapo optimize demo_qa --variants 12")]
+#[command(after_help = "Example: fapo optimize demo_qa --variants 12\n\
+Example: fapo optimize demo_qa --provider embedded --prepare --dataset cases.jsonl --index passages.jsonl")]
 pub(super) struct Optimize {
-    /// The tenant.
+    /// The tenant, or its folder.
     tenant: String,
+    /// Most variants.
+    #[arg(long, value_name = "N", default_value_t = 25)]
+    variants: u32,
+    /// In place of the configs' provider.
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// Build missing indexes and fetch the embedded model first.
+    #[arg(long)]
+    prepare: bool,
+    #[command(flatten)]
+    further: Further,
+}
+
+/// What a trial may be told beside its tenant.
+#[derive(clap::Args)]
+pub(super) struct Further {
     /// Config of train [default: tenants/<TENANT>/configs/train.json].
     #[arg(long, value_name = "FILE")]
     train: Option<PathBuf>,
@@ -31,57 +52,66 @@ pub(super) struct Optimize {
     /// Config of test [default: tenants/<TENANT>/configs/test.json].
     #[arg(long, value_name = "FILE")]
     test: Option<PathBuf>,
-    /// In place of the configs' provider.
-    #[arg(long, value_name = "NAME")]
-    provider: Option<String>,
+    /// Cases in place of the tenant's, split in three so that no two splits share a passage: a case a line, or flat
+    /// rows with the context's fields and an `answer`.
+    #[arg(long, value_name = "FILE")]
+    dataset: Option<PathBuf>,
+    /// Passages in place of the tenant's, a JSON object a line with `title` and `text`; NAME=FILE where the tenant has
+    /// several indexes. Needs --prepare.
+    #[arg(long, value_name = "FILE")]
+    index: Option<String>,
     /// Name of the trial's folder.
     #[arg(long, value_name = "NAME")]
     trial: Option<String>,
-    /// Most variants.
-    #[arg(long, value_name = "N", default_value_t = VARIANTS_MAX)]
-    variants: u32,
     /// Most paid model calls.
-    #[arg(long, value_name = "N", default_value_t = CALLS_MAX)]
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
     calls: u64,
+    /// Minutes of this start after which no further variant is begun.
+    #[arg(long, value_name = "N")]
+    minutes: Option<u64>,
+    /// Ablation: deal steps and fixes to the clusters of failures at random, to measure what attribution is worth.
+    #[arg(long, value_name = "SEED")]
+    deal_clusters: Option<u64>,
 }
 
-/// Variants of a trial where the command line says nothing.
-const VARIANTS_MAX: u32 = 25;
-/// Paid calls of a trial where the command line says nothing.
-const CALLS_MAX: u64 = 100_000;
+const MINUTE_MS: u64 = 60_000;
 
 impl Optimize {
-    /// A tenant with everything else as it comes.
-    pub(super) fn of(tenant: &str) -> Self {
-        Optimize {
-            tenant: tenant.into(),
-            train: None,
-            validation: None,
-            test: None,
-            provider: None,
-            trial: None,
-            variants: VARIANTS_MAX,
-            calls: CALLS_MAX,
+    /// A tenant with a preset for the four arguments of its own.
+    pub(super) fn of(tenant: &str, variants: u32, provider: String, further: Further) -> Self {
+        Optimize { tenant: tenant.into(), variants, provider: Some(provider), prepare: true, further }
+    }
+
+    fn options(self) -> TrialOptions {
+        let further = self.further;
+        // A folder as completion gives it.
+        let tenant = self.tenant.trim_end_matches('/').trim_start_matches("tenants/").to_string();
+        let config = |given: Option<PathBuf>, split: &str| {
+            given.unwrap_or_else(|| format!("tenants/{tenant}/configs/{split}.json").into())
+        };
+        TrialOptions {
+            configs: [
+                config(further.train, SPLITS[0]),
+                config(further.validation, SPLITS[1]),
+                config(further.test, SPLITS[2]),
+            ],
+            tenant,
+            provider: self.provider,
+            given: Given { dataset: further.dataset, index: further.index },
+            prepare: self.prepare,
+            name: further.trial,
+            variants_max: self.variants,
+            calls_max: further.calls,
+            wall_ms_max: further.minutes.map(|minutes| minutes.saturating_mul(MINUTE_MS)),
+            clusters_dealt_by: further.deal_clusters,
         }
     }
 
     pub(super) async fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
-        let config = |given: &Option<PathBuf>, split: &str| {
-            given.clone().unwrap_or_else(|| format!("tenants/{}/configs/{split}.json", self.tenant).into())
-        };
-        let options = TrialOptions {
-            configs: [
-                config(&self.train, SPLITS[0]),
-                config(&self.validation, SPLITS[1]),
-                config(&self.test, SPLITS[2]),
-            ],
-            tenant: self.tenant,
-            provider: self.provider,
-            name: self.trial,
-            variants_max: self.variants,
-            calls_max: self.calls,
-        };
-        let TrialPlan { trial, mut runner, replies } = plan_trial(place, &options).await?;
+        let planned = plan_trial(place, &self.options(), &|what| printer.note(what)).await?;
+        let TrialPlan { trial, mut runner, replies, limits, warnings } = planned;
+        let limits = json!(limits);
+        warnings.iter().for_each(|warning| printer.warning(warning));
         let source = StopSource::new();
         runner.stop = source.signal();
         let stopping = runner.stop.clone();
@@ -91,7 +121,7 @@ impl Optimize {
                 source.stop();
             }
         });
-        let ended = optimize(&trial, &runner, &|event| show(&event, printer)).await;
+        let ended = optimize(&trial, &runner, &|event| show(&event, &trial, &limits, printer)).await;
         interrupt.abort();
         let report = match ended {
             Err(e) if stopping.is_set() => {
@@ -103,37 +133,27 @@ impl Optimize {
         if let Some(losses) = replies.as_ref().and_then(|cache| cache.losses()) {
             printer.warning(&losses);
         }
-        print(&report, runner.paid_calls(), &trial.folder.display().to_string(), printer);
+        trial_report::print(&report, runner.calls(), &trial.folder, printer);
         Ok(Exit::Done)
     }
 }
 
-fn word(value: impl serde::Serialize) -> String {
-    json!(value).as_str().unwrap_or_default().to_string()
-}
-
 /// What happens, as it happens.
-fn show(event: &TrialEvent<'_>, printer: Printer) {
+fn show(event: &TrialEvent<'_>, trial: &Trial, limits: &Value, printer: Printer) {
     match event {
         TrialEvent::Scope(scope) => {
             let levels: Vec<&str> = scope.levels.iter().map(|level| level.word()).collect();
             let open = if levels.is_empty() { "nothing".into() } else { levels.join(", ") };
-            printer.text(&format!(
-                "scope     {open} open, at most {} variants",
-                scope.variants_max.map_or("any".into(), |n| n.to_string())
-            ));
+            let most = scope.variants_max.map_or("any".into(), |n| n.to_string());
+            printer.text(&format!("scope     {open} open, at most {most} variants"));
         }
-        TrialEvent::Baseline(train, validation) => {
+        TrialEvent::Baseline(records, train, validation) => {
             printer.text(&format!("v000      baseline: train {train:.2}, validation {}", total(validation)));
+            show_failures(records, trial, limits, printer);
         }
         TrialEvent::Attempt(attempt) => {
-            printer.text(&format!(
-                "{}      {} {}: {}",
-                attempt.variant,
-                word(attempt.outcome),
-                attempt.operator,
-                attempt.hypothesis
-            ));
+            let (name, operator) = (&attempt.variant, &attempt.operator);
+            printer.text(&format!("{name}      {} {operator}: {}", word(attempt.outcome), attempt.hypothesis));
             printer.text(&format!("          {}", attempt.why));
             printer.line(&Line::Attempt((*attempt).clone()));
         }
@@ -150,64 +170,15 @@ fn show(event: &TrialEvent<'_>, printer: Printer) {
     }
 }
 
-fn total(total: &Total) -> String {
-    match total.ci {
-        Some([lo, hi]) => format!("{:.2} (95% interval {lo:.1} to {hi:.1}, n {})", total.mean, total.n),
-        None => format!("{:.2} (n {})", total.mean, total.n),
+/// Where the baseline loses, and one of its failed cases in full.
+fn show_failures(records: &[CaseRecord], trial: &Trial, limits: &Value, printer: Printer) {
+    print_failing_steps(&trial.train, records, printer);
+    if let Some(record) = records.iter().find(|r| r.fault.is_none() && r.composite() < 100.0) {
+        printer.text("\nthe first failed case of train in full:\n");
+        print_case(record, limits, printer);
     }
-}
-
-fn print(report: &TrialReport, paid: u64, dir: &str, printer: Printer) {
-    let (name, level, validation, test) = &report.selected;
-    let rows = report.attempts.iter().map(|a| {
-        let validation = a.validation.map_or("-".into(), |v| format!("{:.2}", v.mean));
-        let train = a.train.map_or("-".into(), |t| format!("{t:.2}"));
-        vec![
-            a.variant.clone(),
-            a.level.word().into(),
-            a.operator.clone(),
-            word(a.verdict),
-            word(a.outcome),
-            train,
-            validation,
-        ]
-    });
-    printer.text("");
-    printer.table(&["variant", "level", "operator", "verdict", "outcome", "train", "validation"], rows.collect());
-    printer.text("");
-    let interval = report
-        .difference
-        .and_then(|d| d.ci)
-        .map_or(String::new(), |[lo, hi]| format!("  (95% interval {lo:+.1} to {hi:+.1})"));
-    printer.table(
-        &["", "baseline", name],
-        vec![
-            vec!["validation".into(), format!("{:.2}", report.baseline.0.mean), format!("{:.2}", validation.mean)],
-            vec!["test".into(), total(&report.baseline.1), total(test)],
-            vec![
-                "difference on test".into(),
-                String::new(),
-                format!("{:+.2}{interval}", report.difference.map_or(0.0, |d| d.mean)),
-            ],
-        ],
+    printer.text(
+        "\nA change is tried on failed cases of train first, then on all of train, then on validation; it is kept",
     );
-    if !report.outstanding.is_empty() {
-        printer.text("");
-        let rows = report
-            .outstanding
-            .iter()
-            .map(|c| vec![c.step.clone(), word(c.fix), c.count.to_string(), format!("{:.2}", c.gain)]);
-        printer.table(&["left on train: step", "fix", "cases", "could gain"], rows.collect());
-    }
-    printer.text(&format!("\nended: {}; {paid} paid calls; {dir}", word(report.stop_reason)));
-    let test_line = |total: &Total| TestLine { mean: total.mean, ci: total.ci, n: total.n as u64 };
-    printer.line(&Line::Trial(Box::new(TrialLine {
-        baseline: SelectedLine { variant: "v000".into(), level: None, test: test_line(&report.baseline.1) },
-        selected: SelectedLine { variant: name.clone(), level: *level, test: test_line(test) },
-        difference: Mean { mean: report.difference.map(|d| d.mean), ci: report.difference.and_then(|d| d.ci) },
-        attempts: report.attempts.clone(),
-        calls: TrialCalls { paid },
-        stop_reason: report.stop_reason,
-        dir: dir.into(),
-    })));
+    printer.text("if validation gains at least one case and its paired difference is above 0 at one-sided 90%.\n");
 }

@@ -142,7 +142,8 @@ fn print_faults(records: &[CaseRecord], printer: Printer) {
     }
 }
 
-fn print_failing_steps(cases: &[Case], records: &[CaseRecord], printer: Printer) {
+/// Steps with the cases that failed there, the largest group first.
+pub(super) fn print_failing_steps(cases: &[Case], records: &[CaseRecord], printer: Printer) {
     let steps = failing_steps(cases, records);
     if steps.is_empty() {
         return;

@@ -93,6 +93,7 @@ impl ScoreOutputs {
             workers: self.max_workers as usize,
             folder: self.output_dir,
             fresh: self.fresh,
+            part: None,
             stop: StopSignal::never(),
             files: Arc::new(DiskFiles),
             clock: Arc::new(SystemClock),

@@ -1,20 +1,24 @@
 //! `fapo show`: a run, or one of its cases in full.
 
 use super::Exit;
+use super::lines::{CheckLine, CheckStatus, Line};
 use super::printer::Printer;
 use super::report::{RunView, print_case, print_run};
+use super::trial_report;
 use crate::place::Place;
 use crate::tenant_folder::TenantFolder;
 use fapo_core::InputError;
 use fapo_core::case::{Case, read_dataset};
+use fapo_engine::optimize::derive;
 use fapo_engine::stored::{StoredRun, read_run};
 use std::path::{Path, PathBuf};
 
-/// Show a run; with --case one case in full: steps, prompts as rendered, passages, limits used.
+/// Show a run; with --case one case in full: steps, prompts as rendered, passages, limits used. Show a trial, and make
+/// its decisions again from the scores that its runs stored.
 #[derive(clap::Args)]
 #[command(after_help = "Example: fapo show fapo-work/tenants/demo_qa/evals/tmp/validation-baseline --case dq-v003")]
 pub(super) struct Show {
-    /// Folder of the run.
+    /// Folder of the run or of the trial.
     run: PathBuf,
     /// A case; may be given several times.
     #[arg(long, value_name = "CASE_ID")]
@@ -23,6 +27,9 @@ pub(super) struct Show {
 
 impl Show {
     pub(super) fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
+        if self.case.is_empty() && self.run.join("trial.json").is_file() {
+            return show_trial(&self.run, printer);
+        }
         let stored = read_run(&self.run)?;
         if self.case.is_empty() {
             print_stored(place, &self.run, &stored, printer);
@@ -38,6 +45,28 @@ impl Show {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Prints a finished trial and makes its decisions again from the stored scores.
+fn show_trial(folder: &Path, printer: Printer) -> Result<Exit, InputError> {
+    let report = trial_report::read(folder)?;
+    trial_report::print(&report, trial_report::calls(folder, &report)?, folder, printer);
+    let derived = derive(folder, &report)?;
+    let holds = derived.differences.is_empty();
+    let message = if holds {
+        format!("every outcome and the selection of {} follow from the stored scores", derived.selected)
+    } else {
+        derived.differences.join("; ")
+    };
+    printer.text(&format!("\n{}: {message}", if holds { "checked" } else { "NOT what the stored scores say" }));
+    let status = if holds { CheckStatus::Ok } else { CheckStatus::Error };
+    printer.line(&Line::Check(CheckLine {
+        subject: folder.display().to_string(),
+        status,
+        message,
+        hint: (!holds).then(|| "the report or a run was changed after the trial; run `fapo optimize` again".into()),
+    }));
+    Ok(if holds { Exit::Done } else { Exit::Failed })
 }
 
 /// Prints a run that stands on disk.

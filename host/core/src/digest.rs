@@ -15,6 +15,12 @@ pub fn of_json(value: &Value) -> String {
     of_bytes(text.as_bytes())
 }
 
+/// A number drawn from a value: equal values draw equal numbers.
+pub fn number(value: &Value) -> u64 {
+    let hex = of_json(value);
+    u64::from_str_radix(&hex["sha256:".len()..][..16], 16).expect("a digest is hex")
+}
+
 fn canonical(value: &Value, out: &mut String) {
     match value {
         Value::Object(map) => {

@@ -5,7 +5,7 @@ use crate::input_error::InputError;
 use crate::run::CaseRecord;
 use crate::stats::{Estimate, composite_estimate, estimate, lower_bound};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Fewest cases of a held-out split: below, a total tells too much about its rows.
 pub const CASES_MIN: usize = 20;
@@ -34,7 +34,7 @@ pub struct HeldOut {
 }
 
 /// What a held-out split shows of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Total {
     /// Mean composite over planned cases.
     pub mean: f64,

@@ -77,8 +77,8 @@ fn leaks() -> Leaks {
         metadata: Default::default(),
     };
     let mut leaks = Leaks::default();
-    leaks.add("train", &[case("Which guild painted the old gate of Rundle in the year 1711?", "the dyers of Rundle")]);
-    leaks.add("validation", &[case("Where does the otter of Pendle hunt after dusk in spring?", "Willow Reach")]);
+    leaks.add(&[case("Which guild painted the old gate of Rundle in the year 1711?", "the dyers of Rundle")]);
+    leaks.add(&[case("Where does the otter of Pendle hunt after dusk in spring?", "Willow Reach")]);
     leaks
 }
 

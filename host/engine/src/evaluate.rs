@@ -54,6 +54,8 @@ pub struct Evaluation {
     pub run_config: Value,
     /// Forget what the folder holds.
     pub fresh: bool,
+    /// Only these cases for now; the run then stands as one that was stopped, and goes on without this.
+    pub part: Option<BTreeSet<String>>,
     /// Asks the run to end early.
     pub stop: StopSignal,
     /// The only way the run writes.
@@ -191,7 +193,8 @@ impl Crew {
     /// Starts workers on the cases that have no record yet.
     fn start(run: &Arc<Evaluation>, records: &[CaseRecord]) -> Self {
         let done: BTreeSet<usize> = records.iter().map(|r| r.index).collect();
-        let open: VecDeque<usize> = (0..run.cases.len()).filter(|index| !done.contains(index)).collect();
+        let wanted = |index: &usize| run.part.as_ref().is_none_or(|part| part.contains(&run.cases[*index].case_id));
+        let open: VecDeque<usize> = (0..run.cases.len()).filter(|index| !done.contains(index)).filter(wanted).collect();
         let count = run.workers.max(1).min(open.len());
         let open = Arc::new(Mutex::new(open));
         // One place a worker: a slow disk stops the workers before records pile up.

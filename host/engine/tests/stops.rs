@@ -187,6 +187,7 @@ fn evaluation(folder: &Path, chain: &Arc<FakeChain>, files: Arc<dyn RunFiles>) -
         folder: folder.to_path_buf(),
         run_config: json!({"run_id": "hephaestus-fake-1", "fapo": {"planned": CASES, "identity_digest": "sha256:a", "identity": {"dataset": "d"}}}),
         fresh: false,
+        part: None,
         stop: StopSignal::never(),
         files,
         clock: Arc::new(FakeClock::default()),

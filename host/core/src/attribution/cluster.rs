@@ -4,14 +4,14 @@ use super::{Cause, Confidence, Finding, Fix, attribute};
 use crate::held_out::TrainEvidence;
 use crate::scope::VariantLevel;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Case ids that a cluster shows.
 const CASES_SHOWN_MAX: usize = 5;
 
 /// Failures of one node with one remedy.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cluster {
     /// The commonest cause and the node, for people.
     pub label: String,
@@ -60,6 +60,11 @@ pub(super) fn grouped(findings: &[Finding], planned: usize) -> Vec<Cluster> {
         .collect();
     clusters.sort_by(|a, b| b.gain.total_cmp(&a.gain).then_with(|| a.label.cmp(&b.label)));
     clusters
+}
+
+/// Whether a finding is one of a cluster.
+pub(super) fn holds(cluster: &Cluster, finding: &Finding) -> bool {
+    finding.fix == cluster.fix && node(&finding.step) == cluster.step
 }
 
 /// A step's node: node names hold no `#`.

@@ -193,8 +193,9 @@ fn hops(record: &CaseRecord) -> Vec<Hop> {
     hops
 }
 
-/// Titles under `expected.supporting_facts` (`[[title, sentence], …]`) and `gold_title` of `expected` or `metadata`.
-fn gold_titles(case: &Case) -> Vec<String> {
+/// Titles of the passages that a case's answer needs, each once: under `expected.supporting_facts`
+/// (`[[title, sentence], …]`) and `gold_title` of `expected` or `metadata`.
+pub fn gold_titles(case: &Case) -> Vec<String> {
     let facts = case.expected.get("supporting_facts").and_then(Value::as_array).into_iter().flatten();
     let of_facts = facts.filter_map(|fact| fact.get(0).unwrap_or(fact).as_str());
     let named = [&case.expected, &case.metadata].into_iter().filter_map(|map| map.get("gold_title"));

@@ -15,6 +15,7 @@ mod texts;
 
 pub use cluster::{Cluster, clusters};
 pub use failing::{FailingStep, failing_steps};
+pub use failure::gold_titles;
 pub use finding::{Cause, Confidence, Finding};
 pub use fix::Fix;
 pub use heuristics::{HEURISTICS, Heuristic};
@@ -72,6 +73,12 @@ pub fn attribute(cases: &[Case], records: &[CaseRecord]) -> Attribution {
 }
 
 impl Attribution {
+    /// All cases of one of the clusters, in the order of the records.
+    pub fn cases_of<'a>(&'a self, cluster: &'a Cluster) -> impl Iterator<Item = &'a str> {
+        let found = self.findings.iter().filter(|finding| cluster::holds(cluster, finding));
+        found.map(|finding| finding.case_id.as_str())
+    }
+
     /// The original's section `## Step Attribution` of `summary.md`, the step with most failures first; None where
     /// nothing failed or no record has a step.
     pub fn step_table(&self, records: &[CaseRecord]) -> Option<String> {

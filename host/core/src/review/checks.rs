@@ -148,22 +148,17 @@ fn capabilities(r: &Reviewed<'_>) -> Vec<Found> {
 }
 
 fn leak_answer(r: &Reviewed<'_>) -> Vec<Found> {
-    let splits = r.leaks.answers_in(&all_text(r.candidate), &all_text(r.parent));
-    splits
-        .into_iter()
-        .map(|split| (Block, format!("an expected answer of the split {split} stands in it"), "take the answer out"))
-        .collect()
+    // Which split it is of is not said: the trial's log would learn something of its rows.
+    let found = r.leaks.answers_in(&all_text(r.candidate), &all_text(r.parent));
+    let message = "an expected answer of a split stands in it";
+    if found { vec![(Block, message.into(), "take the answer out")] } else { Vec::new() }
 }
 
 fn leak_text(r: &Reviewed<'_>) -> Vec<Found> {
-    let splits = r.leaks.texts_in(&all_text(r.candidate), &all_text(r.parent));
-    splits
-        .into_iter()
-        .map(|split| {
-            let message = format!("words in a row of the split {split} stand in it");
-            (Block, message, "take worked examples from examples/ and never from a split")
-        })
-        .collect()
+    let found = r.leaks.texts_in(&all_text(r.candidate), &all_text(r.parent));
+    let (message, mend) =
+        ("words in a row of a split stand in it", "take worked examples from examples/ and never from a split");
+    if found { vec![(Block, message.into(), mend)] } else { Vec::new() }
 }
 
 /// Literals bound to ports: text that comes into the chain past its prompts.

@@ -15,21 +15,21 @@ pub const LABEL_TIMES: usize = 3;
 /// What must not stand in a variant.
 #[derive(Clone, Debug, Default)]
 pub struct Leaks {
-    /// Digest of words in a row, to the split they are from.
-    texts: BTreeMap<u64, &'static str>,
-    /// Digest of an answer, by its number of words.
-    answers: BTreeMap<usize, BTreeMap<u64, &'static str>>,
+    /// Digests of words in a row.
+    texts: BTreeSet<u64>,
+    /// Digests of answers, by their number of words.
+    answers: BTreeMap<usize, BTreeSet<u64>>,
 }
 
 impl Leaks {
-    /// Adds a split's contexts, labels and metadata. `split` is its name in messages.
-    pub fn add(&mut self, split: &'static str, cases: &[Case]) {
+    /// Adds a split's contexts, labels and metadata.
+    pub fn add(&mut self, cases: &[Case]) {
         for case in cases {
             let values = case.expected.values().chain(case.metadata.values());
             let texts = values.filter_map(|value| value.as_str());
             for text in texts.chain(case.context.iter().map(|(_, value)| value.as_str())) {
                 for row in words(text).windows(WORDS) {
-                    self.texts.insert(hash(row), split);
+                    self.texts.insert(hash(row));
                 }
             }
             if let Some(answer) = case.expected_answer() {
@@ -37,29 +37,30 @@ impl Leaks {
                 let times = cases.iter().filter(|other| other.expected_answer() == Some(answer)).count();
                 if times < LABEL_TIMES && row.iter().map(|word| word.chars().count()).sum::<usize>() >= ANSWER_CHARS_MIN
                 {
-                    self.answers.entry(row.len()).or_default().insert(hash(&row), split);
+                    self.answers.entry(row.len()).or_default().insert(hash(&row));
                 }
             }
         }
     }
 
-    /// Splits whose texts stand in `added` and not in `before`.
-    pub(super) fn texts_in(&self, added: &str, before: &str) -> BTreeSet<&'static str> {
-        let old: BTreeSet<u64> = words(before).windows(WORDS).map(hash).collect();
-        let new = words(added);
-        new.windows(WORDS).map(hash).filter(|h| !old.contains(h)).filter_map(|h| self.texts.get(&h).copied()).collect()
+    /// Whether a text holds words or answers of a split, so that no variant may show it.
+    pub fn hold(&self, text: &str) -> bool {
+        self.texts_in(text, "") || self.answers_in(text, "")
     }
 
-    /// Splits whose answers stand in `added` and not in `before`.
-    pub(super) fn answers_in(&self, added: &str, before: &str) -> BTreeSet<&'static str> {
+    /// Whether words of a split stand in `added` and not in `before`.
+    pub(super) fn texts_in(&self, added: &str, before: &str) -> bool {
+        let old: BTreeSet<u64> = words(before).windows(WORDS).map(hash).collect();
+        words(added).windows(WORDS).map(hash).any(|row| self.texts.contains(&row) && !old.contains(&row))
+    }
+
+    /// Whether answers of a split stand in `added` and not in `before`.
+    pub(super) fn answers_in(&self, added: &str, before: &str) -> bool {
         let (new, old) = (words(added), words(before));
-        let mut found = BTreeSet::new();
-        for (length, answers) in &self.answers {
+        self.answers.iter().any(|(length, answers)| {
             let before: BTreeSet<u64> = old.windows(*length).map(hash).collect();
-            let fresh = new.windows(*length).map(hash).filter(|h| !before.contains(h));
-            found.extend(fresh.filter_map(|h| answers.get(&h).copied()));
-        }
-        found
+            new.windows(*length).map(hash).any(|row| answers.contains(&row) && !before.contains(&row))
+        })
     }
 }
 

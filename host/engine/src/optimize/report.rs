@@ -7,11 +7,11 @@ use fapo_core::scope::VariantLevel;
 use fapo_core::stats::Estimate;
 use fapo_core::variant::Outcome;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// One attempt.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Attempt {
     /// `v001` and on; `v000` is the baseline.
     pub variant: String,
@@ -38,12 +38,12 @@ pub struct Attempt {
 }
 
 /// Why a level was left.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Exhaustion {
     /// The level.
     pub level: VariantLevel,
     /// `plateau` or `ceiling`, as the original has it.
-    pub exhaustion_reason: &'static str,
+    pub exhaustion_reason: String,
     /// Mean of validation at that time.
     pub final_score: f64,
     /// Attempts on the level.
@@ -51,7 +51,7 @@ pub struct Exhaustion {
 }
 
 /// Why a trial ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// No failure of train is left.
@@ -62,17 +62,41 @@ pub enum StopReason {
     Variants,
     /// The cap on calls is reached.
     Calls,
+    /// The time of this start is over.
+    WallTime,
     /// The scope contract opens no level.
     NothingOpen,
 }
 
-/// A finished trial.
-#[derive(Debug)]
+/// A variant on the two held-out splits.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OnHeldOut {
+    /// Totals of validation.
+    pub validation: Total,
+    /// Totals of test.
+    pub test: Total,
+}
+
+/// The variant that validation chose.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Selected {
+    /// `v000` is the baseline.
+    pub variant: String,
+    /// Deepest level of its changes; null for the baseline.
+    pub level: Option<VariantLevel>,
+    /// Totals of validation.
+    pub validation: Total,
+    /// Totals of test.
+    pub test: Total,
+}
+
+/// A finished trial, as `report.json` has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrialReport {
-    /// Baseline on validation and test.
-    pub baseline: (Total, Total),
-    /// The selected variant's name, level (None for the baseline), validation and test.
-    pub selected: (String, Option<VariantLevel>, Total, Total),
+    /// Variant `v000`.
+    pub baseline: OnHeldOut,
+    /// The selected variant.
+    pub selected: Selected,
     /// Paired difference on test, selected minus baseline.
     pub difference: Option<Estimate>,
     /// In their order.
@@ -83,20 +107,6 @@ pub struct TrialReport {
     pub outstanding: Vec<Cluster>,
     /// Why it ended.
     pub stop_reason: StopReason,
-}
-
-impl TrialReport {
-    /// The report as `report.json` has it.
-    pub fn json(&self) -> Value {
-        let (name, level, validation, test) = &self.selected;
-        json!({
-            "baseline": {"validation": self.baseline.0, "test": self.baseline.1},
-            "selected": {"variant": name, "level": level, "validation": validation, "test": test},
-            "difference": self.difference,
-            "attempts": self.attempts, "exhausted": self.exhausted, "outstanding": self.outstanding,
-            "stop_reason": self.stop_reason,
-        })
-    }
 }
 
 pub(super) fn issues(review: &Review) -> String {

@@ -38,6 +38,12 @@ impl Example {
             .collect()
     }
 
+    /// Everything it would show.
+    pub fn text(&self) -> String {
+        let fields = self.fields.iter().map(|(_, value)| value.as_str());
+        fields.chain([self.answer.as_str()]).collect::<Vec<_>>().join("\n")
+    }
+
     /// The last user message of a prompt filled in with this example, and its answer; None where a placeholder finds
     /// no field.
     ///

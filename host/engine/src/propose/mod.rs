@@ -115,6 +115,12 @@ pub const OPERATORS: &[Operator] = &[
     Operator { name: "vote", level: Structure, fixes: &[Fix::Vote], suggest: structure::vote },
 ];
 
+/// Fixes that an operator is a means of, by the name its proposals carry; none for one that is not in the table.
+pub fn means_of(proposed_by: &str) -> &'static [Fix] {
+    let name = proposed_by.split('(').next().unwrap_or_default();
+    OPERATORS.iter().find(|operator| operator.name == name).map_or(&[], |operator| operator.fixes)
+}
+
 /// Proposals of one level for clusters given as `(step, fix)`, the gravest first, and then of every operator of the
 /// level that no cluster asked for: a level is left only when all of it was tried.
 pub fn proposals(ground: &Ground<'_>, clusters: &[(String, Fix)], level: VariantLevel) -> Vec<Proposal> {

@@ -31,7 +31,7 @@ pub(super) fn few_shot_turns(ground: &Ground<'_>) -> Vec<Suggestion> {
     for count in TURNS {
         let turns: Vec<MessageTemplate> =
             ground.examples.iter().filter_map(|example| example.turns(prompt)).take(count).flatten().collect();
-        if turns.len() < 2 * count.min(TURNS[0]) {
+        if turns.len() < 2 * count {
             continue;
         }
         let mut changed = prompt.clone();

@@ -1,0 +1,287 @@
+//! The search for a better variant: which change is tried next, what it costs to find out, and when to stop.
+
+use super::report::{issues, memory_line};
+use super::{Attempt, Exhaustion, Incumbent, Splits, StopReason, Trial, TrialEvent};
+use crate::propose::{Ground, OPERATORS, means_of, proposals};
+use crate::trial::TrialFolder;
+use fapo_core::InputError;
+use fapo_core::attribution::{Attribution, Fix, attribute};
+use fapo_core::case::Case;
+use fapo_core::digest;
+use fapo_core::held_out::TrainEvidence;
+use fapo_core::review::{Reviewed, review};
+use fapo_core::run::CaseRecord;
+use fapo_core::scope::VariantLevel;
+use fapo_core::selection::decide;
+use fapo_core::variant::{Outcome, Proposal, ReviewedVariant};
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// Attempts in a row without a gain after which a level is left.
+const IN_VAIN_MAX: u32 = 3;
+
+/// Failed cases on which a change has to show something before the rest of train is paid for: a change that mends one
+/// case in six goes unseen one time in twenty.
+const SCREEN_CASES: usize = 16;
+
+/// Runs through the levels, from the shallowest.
+pub(super) struct Search<'a> {
+    trial: &'a Trial,
+    splits: &'a dyn Splits,
+    observe: &'a (dyn Fn(TrialEvent<'_>) + Sync),
+    folder: &'a mut TrialFolder,
+    /// Digests of definitions that were tried.
+    tried: BTreeSet<String>,
+    attempts: Vec<Attempt>,
+    exhausted: Vec<Exhaustion>,
+    /// When this start began.
+    began: jiff::Timestamp,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(
+        trial: &'a Trial,
+        splits: &'a dyn Splits,
+        observe: &'a (dyn Fn(TrialEvent<'_>) + Sync),
+        folder: &'a mut TrialFolder,
+    ) -> Self {
+        Search {
+            trial,
+            splits,
+            observe,
+            folder,
+            tried: BTreeSet::new(),
+            attempts: Vec::new(),
+            exhausted: Vec::new(),
+            began: trial.clock.now(),
+        }
+    }
+
+    /// Every attempt, and the levels that were left.
+    pub(super) fn found(self) -> (Vec<Attempt>, Vec<Exhaustion>) {
+        (self.attempts, self.exhausted)
+    }
+
+    /// The best variant beside the baseline, if there is one, and why the search ended.
+    pub(super) async fn run(&mut self, baseline: &Incumbent) -> Result<(Option<Incumbent>, StopReason), InputError> {
+        let open: Vec<VariantLevel> = VariantLevel::ALL.into_iter().filter(|l| self.trial.scope.allows(*l)).collect();
+        if open.is_empty() {
+            return Ok((None, StopReason::NothingOpen));
+        }
+        self.tried.insert(digest::of_json(&json!(baseline.variant.definition())));
+        let mut best: Option<Incumbent> = None;
+        for level in open {
+            let (mut in_vain, mut on_level) = (0, 0);
+            loop {
+                let incumbent = best.as_ref().unwrap_or(baseline);
+                if let Some(reason) = self.spent(incumbent) {
+                    return Ok((best, reason));
+                }
+                let next = if in_vain < IN_VAIN_MAX { self.next(incumbent, level) } else { None };
+                let Some(proposal) = next else {
+                    self.leave(level, in_vain, on_level, incumbent)?;
+                    break;
+                };
+                on_level += 1;
+                match self.attempt(incumbent, level, proposal).await? {
+                    Some(better) => {
+                        in_vain = 0;
+                        best = Some(better);
+                    }
+                    None => in_vain += 1,
+                }
+            }
+        }
+        Ok((best, StopReason::Exhausted))
+    }
+
+    fn spent(&self, incumbent: &Incumbent) -> Option<StopReason> {
+        if incumbent.train.iter().all(|record| record.composite() >= 100.0) {
+            return Some(StopReason::Resolved);
+        }
+        let variants_max = self.trial.scope.variants_max.unwrap_or(u32::MAX).min(self.trial.budget.variants_max);
+        if self.attempts.len() as u64 >= u64::from(variants_max) {
+            return Some(StopReason::Variants);
+        }
+        let spent_ms = self.trial.clock.now().duration_since(self.began).as_millis();
+        if self.trial.budget.wall_ms_max.is_some_and(|most| spent_ms >= i128::from(most)) {
+            return Some(StopReason::WallTime);
+        }
+        let a_case = incumbent.train.iter().map(|r| r.calls.len() as u64).max().unwrap_or(0);
+        let cases = (self.trial.train.len() + self.trial.held_out_cases) as u64;
+        (self.splits.calls().paid + a_case * cases > self.trial.budget.calls_max).then_some(StopReason::Calls)
+    }
+
+    /// The next change that was not tried, for the gravest cluster first.
+    fn next(&self, incumbent: &Incumbent, level: VariantLevel) -> Option<Proposal> {
+        let definition = incumbent.variant.definition();
+        let labels = labels(&self.trial.train);
+        let ground = Ground {
+            definition,
+            catalogue: &self.trial.catalogue,
+            step: &definition.graph.output,
+            examples: &self.trial.examples,
+            scope: &self.trial.scope,
+            labels: &labels,
+        };
+        let fresh = |p: &Proposal| !self.tried.contains(&digest::of_json(&json!(p.edit.apply(definition))));
+        proposals(&ground, &self.wanted(incumbent), level).into_iter().find(fresh)
+    }
+
+    /// Steps with what could mend them, the gravest cluster first.
+    fn wanted(&self, incumbent: &Incumbent) -> Vec<(String, Fix)> {
+        let found = self.attribution(incumbent).clusters;
+        let named = found.into_iter().map(|cluster| (cluster.step, cluster.fix));
+        let Some(seed) = self.trial.clusters_dealt_by else {
+            return named.collect();
+        };
+        let nodes = &incumbent.variant.definition().graph.nodes;
+        let fixes: Vec<Fix> = OPERATORS.iter().flat_map(|operator| operator.fixes).copied().collect();
+        let dealt = |(step, fix): (String, Fix)| {
+            let drawn = digest::number(&json!([seed, self.attempts.len(), step, fix]));
+            let at = |many: usize| (drawn % many.max(1) as u64) as usize;
+            (nodes[at(nodes.len())].name.clone(), fixes[at(fixes.len())])
+        };
+        named.map(dealt).collect()
+    }
+
+    fn attribution(&self, incumbent: &Incumbent) -> Attribution {
+        attribute(&self.trial.train, &incumbent.train)
+    }
+
+    /// Reviews and evaluates one change; the new incumbent where it is kept.
+    async fn attempt(
+        &mut self,
+        incumbent: &Incumbent,
+        level: VariantLevel,
+        proposal: Proposal,
+    ) -> Result<Option<Incumbent>, InputError> {
+        let number = self.attempts.len() as u32 + 1;
+        let parent = incumbent.variant.definition();
+        let candidate = proposal.edit.apply(parent);
+        self.tried.insert(digest::of_json(&json!(candidate)));
+        let reviewed = review(&Reviewed {
+            tenant_id: &self.trial.tenant_id,
+            parent,
+            candidate: &candidate,
+            proposal: &proposal,
+            scope: &self.trial.scope,
+            catalogue: &self.trial.catalogue,
+            leaks: &self.trial.leaks,
+            stands: &|_| false,
+        });
+        let mut attempt = Attempt {
+            variant: format!("v{number:03}"),
+            parent: incumbent.name.clone(),
+            level,
+            operator: proposal.operator,
+            step: proposal.step,
+            hypothesis: proposal.hypothesis,
+            verdict: reviewed.verdict,
+            outcome: Outcome::Blocked,
+            why: issues(&reviewed),
+            train: None,
+            validation: None,
+        };
+        let about = json!({"variant": attempt.variant, "parent": attempt.parent, "level": level, "operator": attempt.operator,
+                           "hypothesis": attempt.hypothesis, "review": reviewed, "edit": proposal.edit});
+        self.folder.write_variant(number, &about, &candidate)?;
+        let better = match ReviewedVariant::new(candidate, &reviewed) {
+            Some(variant) => self.evaluate(incumbent, variant, number, &mut attempt).await?,
+            None => None,
+        };
+        self.folder.remember(memory_line(&attempt, incumbent.validation.total().mean))?;
+        (self.observe)(TrialEvent::Attempt(&attempt));
+        self.attempts.push(attempt);
+        Ok(better)
+    }
+
+    async fn evaluate(
+        &self,
+        incumbent: &Incumbent,
+        variant: ReviewedVariant,
+        number: u32,
+        attempt: &mut Attempt,
+    ) -> Result<Option<Incumbent>, InputError> {
+        let folder = self.folder.variant(number);
+        attempt.outcome = Outcome::Rejected;
+        if let Some(screen) = self.screen(incumbent, &attempt.operator) {
+            let seen = self.splits.train(&variant, &folder, Some(&screen)).await?;
+            let (now, before) = (points(&seen, &screen), points(&incumbent.train, &screen));
+            if now <= before {
+                let cases = screen.len();
+                attempt.why = format!("{now:.0} points for {before:.0} on {cases} failed cases: the rest was not run");
+                return Ok(None);
+            }
+        }
+        let train = self.splits.train(&variant, &folder, None).await?;
+        let (now, before) = (
+            TrainEvidence { cases: &self.trial.train, records: &train }.mean(),
+            incumbent.evidence(&self.trial.train).mean(),
+        );
+        attempt.train = Some(now);
+        if now <= before {
+            attempt.why = format!("train {now:.2} for {before:.2}: no gain, so validation was not asked");
+            return Ok(None);
+        }
+        let validation = self.splits.validation(&variant, &folder).await?;
+        let decision = decide(&validation, &incumbent.validation);
+        attempt.validation = Some(validation.total());
+        attempt.why = decision.why;
+        if !decision.kept {
+            return Ok(None);
+        }
+        attempt.outcome = Outcome::Kept;
+        let deepest = incumbent.level.max(Some(attempt.level));
+        Ok(Some(Incumbent { name: attempt.variant.clone(), level: deepest, variant, folder, train, validation }))
+    }
+
+    /// Failed cases to try a change on first: those its operator is a means against, then others, the gravest cluster
+    /// first. None where they would be most of train anyway.
+    fn screen(&self, incumbent: &Incumbent, operator: &str) -> Option<BTreeSet<String>> {
+        if self.trial.train.len() < 2 * SCREEN_CASES {
+            return None;
+        }
+        let found = self.attribution(incumbent);
+        let means = if self.trial.clusters_dealt_by.is_some() { &[] } else { means_of(operator) };
+        let (meant, others): (Vec<_>, Vec<_>) = found.clusters.iter().partition(|cluster| means.contains(&cluster.fix));
+        let cases = meant.into_iter().chain(others).flat_map(|cluster| found.cases_of(cluster));
+        Some(cases.take(SCREEN_CASES).map(str::to_string).collect())
+    }
+
+    fn leave(
+        &mut self,
+        level: VariantLevel,
+        in_vain: u32,
+        on_level: u32,
+        incumbent: &Incumbent,
+    ) -> Result<(), InputError> {
+        let left = Exhaustion {
+            level,
+            exhaustion_reason: if in_vain >= IN_VAIN_MAX { "plateau" } else { "ceiling" }.into(),
+            final_score: incumbent.validation.total().mean,
+            variants_tried: on_level,
+        };
+        let mut line = json!(left);
+        line["kind"] = "exhaustion".into();
+        self.folder.remember(line)?;
+        (self.observe)(TrialEvent::Exhausted(&left));
+        self.exhausted.push(left);
+        Ok(())
+    }
+}
+
+/// Points that the records of some cases have together.
+fn points(records: &[CaseRecord], of: &BTreeSet<String>) -> f64 {
+    records.iter().filter(|record| of.contains(&record.case_id)).map(CaseRecord::composite).sum()
+}
+
+/// Answers that several cases of train share.
+fn labels(cases: &[Case]) -> Vec<String> {
+    let answers: Vec<&str> = cases.iter().filter_map(Case::expected_answer).collect();
+    let distinct: BTreeSet<&str> = answers.iter().copied().collect();
+    let shared =
+        |label: &&str| answers.iter().filter(|answer| *answer == label).count() >= fapo_core::review::LABEL_TIMES;
+    // A task of labels has no answer of its own for a case.
+    if distinct.iter().all(shared) { distinct.into_iter().map(str::to_string).collect() } else { Vec::new() }
+}

@@ -1,0 +1,160 @@
+//! Evaluates variants on a tenant's three splits, and notes who read test.
+
+use crate::place::unwritable;
+use crate::{identity, plan};
+use fapo_core::case::Case;
+use fapo_core::grants::Grant;
+use fapo_core::held_out::HeldOut;
+use fapo_core::ports::{BoxFuture, Chain, Scorer};
+use fapo_core::run::CaseRecord;
+use fapo_core::variant::ReviewedVariant;
+use fapo_core::{InputError, digest};
+use fapo_engine::evaluate::{Evaluation, Granted, evaluate};
+use fapo_engine::files::{DiskFiles, SystemClock};
+use fapo_engine::optimize::{Splits, TrialCalls};
+use fapo_engine::stop::StopSignal;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Names of the splits, in their order everywhere.
+pub const SPLITS: [&str; 3] = ["train", "validation", "test"];
+
+/// One split with how it is run.
+pub(crate) struct Split {
+    pub(crate) cases: Vec<Case>,
+    /// Digest of its rows.
+    pub(crate) digest: String,
+    /// The eval config it comes from.
+    pub(crate) config: Value,
+}
+
+/// Evaluates variants on the tenant's splits.
+pub struct SplitRunner {
+    pub(crate) tenant_id: String,
+    pub(crate) splits: [Split; 3],
+    pub(crate) chain: Arc<dyn Chain>,
+    pub(crate) scorer: Arc<dyn Scorer>,
+    pub(crate) profile: Value,
+    pub(crate) granted: Granted,
+    pub(crate) grant: Grant,
+    pub(crate) workers: usize,
+    /// Calls of each run, by its folder.
+    pub(crate) calls: Mutex<BTreeMap<PathBuf, TrialCalls>>,
+    pub(crate) ledger: PathBuf,
+    /// Asks the trial to end early.
+    pub stop: StopSignal,
+}
+
+impl SplitRunner {
+    async fn run(
+        &self,
+        at: usize,
+        variant: &ReviewedVariant,
+        folder: &Path,
+        part: Option<&BTreeSet<String>>,
+    ) -> Result<Vec<CaseRecord>, InputError> {
+        let split = &self.splits[at];
+        let run_folder = folder.join(SPLITS[at]);
+        let definition = variant.definition();
+        let planned = identity::Planned { dataset: &split.digest, limit: None, case_ids: &[] };
+        let identity = identity::of(
+            self.chain.as_ref(),
+            self.scorer.as_ref(),
+            definition,
+            &planned,
+            &self.profile,
+            &self.granted,
+            &self.grant,
+        );
+        let evaluation = Evaluation {
+            tenant_id: self.tenant_id.clone(),
+            run_config: json!({
+                "run_id": plan::fresh_run_id(&self.tenant_id), "tenant_id": self.tenant_id,
+                "provider": split.config["provider"], "provider_settings": split.config["provider_settings"],
+                "dataset_path": split.config["dataset"]["path"], "scoring_profile": self.profile,
+                "max_workers": self.workers, "chain": split.config["chain"],
+                "fapo": {"planned": split.cases.len(), "identity_digest": digest::of_json(&identity), "identity": identity},
+            }),
+            cases: split.cases.clone(),
+            definition: definition.clone(),
+            chain: Arc::clone(&self.chain),
+            scorer: Arc::clone(&self.scorer),
+            profile: self.profile.clone(),
+            granted: self.granted.clone(),
+            workers: self.workers,
+            folder: run_folder.clone(),
+            fresh: false,
+            part: part.cloned(),
+            stop: self.stop.clone(),
+            files: Arc::new(DiskFiles),
+            clock: Arc::new(SystemClock),
+        };
+        let report = evaluate(&Arc::new(evaluation), &|_| {}).await?;
+        // A run of all takes over what a run of a part paid for.
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(run_folder, TrialCalls::of(&report.records));
+        let name = format!("split {}", SPLITS[at]);
+        if report.stopped && (part.is_none() || self.stop.is_set()) {
+            return Err(InputError::new(name, "was stopped").hint("the same command goes on"));
+        }
+        // An outage says nothing about a variant: it ends the trial and no score is made of it.
+        if let Some(fault) = report.records.iter().filter_map(|r| r.fault.as_ref()).find(|f| f.is_infrastructure()) {
+            let message = format!("cases could not be run: {}", fault.message);
+            let hint = fault.hint.as_deref().unwrap_or("look into it; the same command goes on");
+            return Err(InputError::new(name, message).hint(hint));
+        }
+        Ok(report.records)
+    }
+
+    /// Notes that the split marked test was read.
+    fn note_test(&self, folder: &Path) -> Result<(), InputError> {
+        use std::io::Write;
+        let failed = |e: std::io::Error| unwritable(&self.ledger, &e);
+        let line = json!({"dataset": self.splits[2].digest, "tenant_id": self.tenant_id, "read_by": folder.display().to_string(),
+                          "at": fapo_core::ports::Clock::now(&SystemClock).to_string()});
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.ledger).map_err(failed)?;
+        writeln!(file, "{line}").map_err(failed)
+    }
+}
+
+impl Splits for SplitRunner {
+    fn train<'a>(
+        &'a self,
+        variant: &'a ReviewedVariant,
+        folder: &'a Path,
+        part: Option<&'a BTreeSet<String>>,
+    ) -> BoxFuture<'a, Result<Vec<CaseRecord>, InputError>> {
+        Box::pin(self.run(0, variant, folder, part))
+    }
+
+    fn validation<'a>(
+        &'a self,
+        variant: &'a ReviewedVariant,
+        folder: &'a Path,
+    ) -> BoxFuture<'a, Result<HeldOut, InputError>> {
+        Box::pin(async move {
+            let records = self.run(1, variant, folder, None).await?;
+            HeldOut::new(SPLITS[1], self.splits[1].cases.len(), &records)
+        })
+    }
+
+    fn test<'a>(
+        &'a self,
+        variant: &'a ReviewedVariant,
+        folder: &'a Path,
+    ) -> BoxFuture<'a, Result<HeldOut, InputError>> {
+        Box::pin(async move {
+            self.note_test(folder)?;
+            let records = self.run(2, variant, folder, None).await?;
+            HeldOut::new(SPLITS[2], self.splits[2].cases.len(), &records)
+        })
+    }
+
+    fn calls(&self) -> TrialCalls {
+        let runs = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sum = TrialCalls::default();
+        runs.values().for_each(|run| sum += *run);
+        sum
+    }
+}
