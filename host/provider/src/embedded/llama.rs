@@ -1,125 +1,106 @@
-//! A quantised llama on the CPU: the forward pass, and the keys and values of the tokens before.
+//! A llama on the CPU: the forward pass over plain numbers, and the keys and values of the tokens before.
 //!
-//! Weights of a type without a fast CPU kernel (Q4_1) are requantised to Q8_0 when they are loaded: six times faster
-//! for a third more memory. One sequence at a time, so that the same prompt gives the same reply bit for bit.
+//! Weights are requantised to eight bits when they are loaded, whatever type the file has. A sequence runs on one
+//! thread, and equal prompts give equal replies bit for bit; sequences side by side use the other cores.
 
-use candle_core::quantized::{GgmlDType, QMatMul, QTensor, gguf_file};
-use candle_core::{D, DType, Device, Error, Module, Result, Tensor};
+use super::matrix::{Activations, Matrix};
+use super::vectors::{attend, gate, normed, rotated};
+use candle_core::quantized::gguf_file;
+use candle_core::{Device, Error, Result};
 use std::io::{Read, Seek};
-use std::sync::Arc;
 
 /// Most tokens of prompt and reply together, where the file allows more: what the working memory is planned for.
 const CONTEXT_TOKENS_MAX: usize = 4096;
 
-/// What [`fast`] makes of weights without a fast kernel, for the identity of a reply.
-pub(super) const REQUANTISED: &str = "q8_0";
+/// What the weights are made into, for the identity of a reply.
+pub(super) const REQUANTISED: &str = "q8";
 
 /// A loaded model.
 pub(super) struct Llama {
-    embedding: QMatMul,
+    embedding: Matrix,
     layers: Vec<Layer>,
-    norm: Norm,
-    output: QMatMul,
+    norm: Vec<f32>,
+    /// None where the embedding serves both ends.
+    output: Option<Matrix>,
     shape: Shape,
-    rope: (Tensor, Tensor),
+    /// Cosine and sine of each position's angles, half a head of them a position.
+    turns: Vec<(f32, f32)>,
 }
 
-#[derive(Clone, Copy)]
-struct Shape {
-    heads: usize,
-    kv_heads: usize,
-    head: usize,
+/// What the numbers of a model are arranged in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// Heads that ask.
+    pub(super) heads: usize,
+    /// Heads that are asked; several askers share one.
+    pub(super) kv_heads: usize,
+    /// Numbers of a head.
+    pub(super) head: usize,
+    /// Most tokens.
     context: usize,
+    epsilon: f32,
 }
 
 struct Layer {
-    attn_norm: Norm,
-    q: QMatMul,
-    k: QMatMul,
-    v: QMatMul,
-    o: QMatMul,
-    ffn_norm: Norm,
-    gate: QMatMul,
-    up: QMatMul,
-    down: QMatMul,
+    attn_norm: Vec<f32>,
+    q: Matrix,
+    k: Matrix,
+    v: Matrix,
+    o: Matrix,
+    ffn_norm: Vec<f32>,
+    gate: Matrix,
+    up: Matrix,
+    down: Matrix,
 }
 
-struct Norm {
-    weight: Tensor,
-    epsilon: f64,
-}
-
-impl Norm {
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let variance = x.sqr()?.mean_keepdim(D::Minus1)?;
-        let scale = (variance + self.epsilon)?.sqrt()?.recip()?;
-        x.broadcast_mul(&scale)?.broadcast_mul(&self.weight)
-    }
-}
-
-/// Keys and values of the tokens so far, by layer. Cloning shares them.
+/// Keys and values of the tokens so far.
 #[derive(Clone, Default)]
 pub(super) struct Cache {
-    layers: Vec<(Tensor, Tensor)>,
+    tokens: usize,
+    /// By layer: keys and values, a row a token.
+    layers: Vec<(Vec<f32>, Vec<f32>)>,
 }
 
 impl Llama {
     /// Reads a GGUF file of the architecture `llama`.
     pub(super) fn read(file: &mut (impl Read + Seek)) -> Result<Self> {
         let content = gguf_file::Content::read(file)?;
-        let device = Device::Cpu;
-        let number = |name: &str| -> Result<usize> {
-            let value = content.metadata.get(&format!("llama.{name}"));
-            Ok(value.ok_or_else(|| Error::Msg(format!("the file says nothing of llama.{name}")))?.to_u32()? as usize)
-        };
-        let real = |name: &str| -> Result<f64> {
-            let value = content.metadata.get(&format!("llama.{name}"));
-            Ok(f64::from(value.ok_or_else(|| Error::Msg(format!("the file says nothing of llama.{name}")))?.to_f32()?))
-        };
-        let (heads, kv_heads) = (number("attention.head_count")?, number("attention.head_count_kv")?);
-        let (hidden, layers) = (number("embedding_length")?, number("block_count")?);
+        let mut source = Source { content, file };
+        let (heads, kv_heads) = (source.number("attention.head_count")?, source.number("attention.head_count_kv")?);
+        let (hidden, layers) = (source.number("embedding_length")?, source.number("block_count")?);
         if heads == 0 || kv_heads == 0 || heads % kv_heads != 0 || hidden % heads != 0 || (hidden / heads) % 2 != 0 {
             return Err(Error::Msg(format!("{heads} heads over {kv_heads} of {hidden} do not fit together")));
         }
-        let context = number("context_length")?.min(CONTEXT_TOKENS_MAX);
-        let shape = Shape { heads, kv_heads, head: hidden / heads, context };
-        let epsilon = real("attention.layer_norm_rms_epsilon")?;
-        let base = real("rope.freq_base").unwrap_or(10_000.0);
-        let mut tensor = |name: &str| content.tensor(file, name, &device);
-        let embedding = tensor("token_embd.weight")?;
+        let context = source.number("context_length")?.min(CONTEXT_TOKENS_MAX);
+        let epsilon = source.real("attention.layer_norm_rms_epsilon")? as f32;
+        let shape = Shape { heads, kv_heads, head: hidden / heads, context, epsilon };
+        let base = source.real("rope.freq_base").unwrap_or(10_000.0);
+        let ffn = source.number("feed_forward_length")?;
+        let kv = shape.head * kv_heads;
+        let embedding = source.matrix("token_embd.weight", None, hidden)?;
         // Where there is no output of its own, the embedding serves both ends. One that cannot be read is an error.
-        let has_output = content.tensor_infos.contains_key("output.weight");
-        let output = tensor(if has_output { "output.weight" } else { "token_embd.weight" })?;
+        let output = match source.content.tensor_infos.contains_key("output.weight") {
+            true => Some(source.matrix("output.weight", Some(embedding.rows()), hidden)?),
+            false => None,
+        };
         // No room is made ahead: the count is the file's word.
         let mut blocks = Vec::new();
         for at in 0..layers {
-            let mut weight = |name: &str| fast(tensor(&format!("blk.{at}.{name}.weight"))?, &device);
-            let (q, k, v, o) = (weight("attn_q")?, weight("attn_k")?, weight("attn_v")?, weight("attn_output")?);
-            let (gate, up, down) = (weight("ffn_gate")?, weight("ffn_up")?, weight("ffn_down")?);
-            let mut norm = |name: &str| -> Result<Norm> {
-                Ok(Norm { weight: tensor(&format!("blk.{at}.{name}.weight"))?.dequantize(&device)?, epsilon })
-            };
+            let name = |name: &str| format!("blk.{at}.{name}.weight");
             blocks.push(Layer {
-                attn_norm: norm("attn_norm")?,
-                q,
-                k,
-                v,
-                o,
-                ffn_norm: norm("ffn_norm")?,
-                gate,
-                up,
-                down,
+                attn_norm: source.vector(&name("attn_norm"), hidden)?,
+                q: source.matrix(&name("attn_q"), Some(hidden), hidden)?,
+                k: source.matrix(&name("attn_k"), Some(kv), hidden)?,
+                v: source.matrix(&name("attn_v"), Some(kv), hidden)?,
+                o: source.matrix(&name("attn_output"), Some(hidden), hidden)?,
+                ffn_norm: source.vector(&name("ffn_norm"), hidden)?,
+                gate: source.matrix(&name("ffn_gate"), Some(ffn), hidden)?,
+                up: source.matrix(&name("ffn_up"), Some(ffn), hidden)?,
+                down: source.matrix(&name("ffn_down"), Some(hidden), ffn)?,
             });
         }
-        let norm = Norm { weight: tensor("output_norm.weight")?.dequantize(&device)?, epsilon };
-        Ok(Llama {
-            embedding: QMatMul::from_qtensor(embedding)?,
-            output: fast(output, &device)?,
-            layers: blocks,
-            norm,
-            rope: rope(shape, base, &device)?,
-            shape,
-        })
+        let norm = source.vector("output_norm.weight", hidden)?;
+        Ok(Llama { embedding, layers: blocks, norm, output, shape, turns: turns(shape, base) })
     }
 
     /// Most tokens of prompt and reply together.
@@ -127,107 +108,101 @@ impl Llama {
         self.shape.context
     }
 
-    /// Runs further tokens after those of the cache; the scores of the token that follows them.
+    /// Runs further tokens, of which there is at least one, after those of the cache; the scores of the token that
+    /// follows them.
     pub(super) fn forward(&self, tokens: &[u32], cache: &mut Cache) -> Result<Vec<f32>> {
-        let before = cache.layers.first().map_or(Ok(0), |(k, _)| k.dim(1))?;
-        let ids = Tensor::new(tokens, &Device::Cpu)?;
-        let mut x = self.embedding.embedding(&ids)?;
-        let mask = mask(tokens.len(), before)?;
-        let mut layers = Vec::with_capacity(self.layers.len());
-        for (at, layer) in self.layers.iter().enumerate() {
-            let attended =
-                self.attend(layer, &layer.attn_norm.forward(&x)?, cache.layers.get(at), before, mask.as_ref())?;
-            x = (x + attended.0)?;
-            layers.push(attended.1);
-            let normed = layer.ffn_norm.forward(&x)?;
-            let gated = (layer.gate.forward(&normed)?.silu()? * layer.up.forward(&normed)?)?;
-            x = (x + layer.down.forward(&gated)?)?;
+        let shape = self.shape;
+        let hidden = self.embedding.columns();
+        let mut x = Vec::with_capacity(tokens.len() * hidden);
+        for token in tokens {
+            let row = *token as usize;
+            if row >= self.embedding.rows() {
+                return Err(Error::Msg(format!("the model has no token {token}")));
+            }
+            x.extend(self.embedding.row(row));
         }
-        cache.layers = layers;
-        let last = x.narrow(0, tokens.len() - 1, 1)?;
-        self.output.forward(&self.norm.forward(&last)?)?.squeeze(0)?.to_vec1()
-    }
-
-    /// Attention of one layer, and its keys and values with those of the tokens before.
-    fn attend(
-        &self,
-        layer: &Layer,
-        x: &Tensor,
-        cached: Option<&(Tensor, Tensor)>,
-        before: usize,
-        mask: Option<&Tensor>,
-    ) -> Result<(Tensor, (Tensor, Tensor))> {
-        let Shape { heads, kv_heads, head, .. } = self.shape;
-        let n = x.dim(0)?;
-        let split = |x: Tensor, heads: usize| x.reshape((n, heads, head))?.transpose(0, 1)?.contiguous();
-        let q = self.rotate(&split(layer.q.forward(x)?, heads)?, before)?;
-        let mut k = self.rotate(&split(layer.k.forward(x)?, kv_heads)?, before)?;
-        let mut v = split(layer.v.forward(x)?, kv_heads)?;
-        if let Some((old_k, old_v)) = cached {
-            k = Tensor::cat(&[old_k, &k], 1)?;
-            v = Tensor::cat(&[old_v, &v], 1)?;
+        let turns = &self.turns[cache.tokens * shape.head / 2..][..tokens.len() * shape.head / 2];
+        cache.layers.resize_with(self.layers.len(), Default::default);
+        for (layer, (keys, values)) in self.layers.iter().zip(&mut cache.layers) {
+            let ready = Activations::quantised(&normed(&x, &layer.attn_norm, shape.epsilon), hidden);
+            let mut q = layer.q.times(&ready);
+            let mut k = layer.k.times(&ready);
+            rotated(&mut q, turns, shape.head);
+            rotated(&mut k, turns, shape.head);
+            keys.extend(k);
+            values.extend(layer.v.times(&ready));
+            let mixed = attend(&q, keys, values, shape, cache.tokens);
+            add(&mut x, &layer.o.times(&Activations::quantised(&mixed, hidden)));
+            let ready = Activations::quantised(&normed(&x, &layer.ffn_norm, shape.epsilon), hidden);
+            let mut gated = layer.gate.times(&ready);
+            gate(&mut gated, &layer.up.times(&ready));
+            add(&mut x, &layer.down.times(&Activations::quantised(&gated, layer.down.columns())));
         }
-        let total = k.dim(1)?;
-        // Heads that share keys stand side by side: they are one longer sequence to them.
-        let grouped = q.reshape((kv_heads, heads / kv_heads * n, head))?;
-        let scores = (grouped.matmul(&k.transpose(1, 2)?.contiguous()?)? / (head as f64).sqrt())?;
-        let mut scores = scores.reshape((heads, n, total))?;
-        if let Some(mask) = mask {
-            scores = scores.broadcast_add(mask)?;
-        }
-        let weights = softmax(&scores)?.reshape((kv_heads, heads / kv_heads * n, total))?;
-        let mixed = weights.matmul(&v.contiguous()?)?.reshape((heads, n, head))?;
-        let joined = mixed.transpose(0, 1)?.contiguous()?.reshape((n, heads * head))?;
-        Ok((layer.o.forward(&joined)?, (k, v)))
-    }
-
-    /// Turns pairs of neighbouring numbers by the token's position.
-    fn rotate(&self, x: &Tensor, before: usize) -> Result<Tensor> {
-        let (heads, n, head) = x.dims3()?;
-        let cos = self.rope.0.narrow(0, before, n)?.reshape((1, n, head / 2, 1))?;
-        let sin = self.rope.1.narrow(0, before, n)?.reshape((1, n, head / 2, 1))?;
-        let pairs = x.reshape((heads, n, head / 2, 2))?;
-        let (even, odd) = (pairs.narrow(3, 0, 1)?, pairs.narrow(3, 1, 1)?);
-        let turned_even = (even.broadcast_mul(&cos)? - odd.broadcast_mul(&sin)?)?;
-        let turned_odd = (even.broadcast_mul(&sin)? + odd.broadcast_mul(&cos)?)?;
-        Tensor::cat(&[turned_even, turned_odd], 3)?.reshape((heads, n, head))
+        cache.tokens += tokens.len();
+        let last = normed(&x[x.len() - hidden..], &self.norm, shape.epsilon);
+        Ok(self.output.as_ref().unwrap_or(&self.embedding).times(&Activations::quantised(&last, hidden)))
     }
 }
 
-/// A weight in a type that has a fast kernel.
-fn fast(weight: QTensor, device: &Device) -> Result<QMatMul> {
-    let weight = match weight.dtype() {
-        GgmlDType::Q4_1 | GgmlDType::Q5_0 | GgmlDType::Q5_1 => {
-            QTensor::quantize(&weight.dequantize(device)?, GgmlDType::Q8_0)?
-        }
-        _ => weight,
-    };
-    QMatMul::from_arc(Arc::new(weight))
+fn add(x: &mut [f32], more: &[f32]) {
+    x.iter_mut().zip(more).for_each(|(x, more)| *x += more);
 }
 
-fn rope(shape: Shape, base: f64, device: &Device) -> Result<(Tensor, Tensor)> {
+/// A file with its tensors by name.
+struct Source<'a, F> {
+    content: gguf_file::Content,
+    file: &'a mut F,
+}
+
+impl<F: Read + Seek> Source<'_, F> {
+    fn setting(&self, name: &str) -> Result<&gguf_file::Value> {
+        let value = self.content.metadata.get(&format!("llama.{name}"));
+        value.ok_or_else(|| Error::Msg(format!("the file says nothing of llama.{name}")))
+    }
+
+    fn number(&self, name: &str) -> Result<usize> {
+        Ok(self.setting(name)?.to_u32()? as usize)
+    }
+
+    fn real(&self, name: &str) -> Result<f64> {
+        Ok(f64::from(self.setting(name)?.to_f32()?))
+    }
+
+    /// A tensor's numbers, with its number of rows.
+    fn numbers(&mut self, name: &str, columns: usize) -> Result<(Vec<f32>, usize)> {
+        let tensor = self.content.tensor(self.file, name, &Device::Cpu)?;
+        let numbers: Vec<f32> = tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?;
+        if columns == 0 || tensor.shape().dims().last() != Some(&columns) {
+            return Err(Error::Msg(format!("{name} is of the shape {:?}, not rows of {columns}", tensor.shape())));
+        }
+        let rows = numbers.len() / columns;
+        Ok((numbers, rows))
+    }
+
+    fn matrix(&mut self, name: &str, rows: Option<usize>, columns: usize) -> Result<Matrix> {
+        let (numbers, found) = self.numbers(name, columns)?;
+        if rows.is_some_and(|rows| rows != found) {
+            return Err(Error::Msg(format!("{name} has {found} rows, not {}", rows.unwrap_or_default())));
+        }
+        Matrix::quantised(&numbers, found, columns)
+            .ok_or_else(|| Error::Msg(format!("{name}: rows of {columns} are not made of whole blocks")))
+    }
+
+    fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>> {
+        match self.numbers(name, length)? {
+            (numbers, 1) => Ok(numbers),
+            (_, rows) => Err(Error::Msg(format!("{name} has {rows} rows, not one"))),
+        }
+    }
+}
+
+/// By how much each pair of a head is turned at each position.
+fn turns(shape: Shape, base: f64) -> Vec<(f32, f32)> {
     let half = shape.head / 2;
-    let angle = |at: usize| {
+    let turn = |at: usize| {
         let (position, pair) = (at / half, at % half);
-        position as f64 / base.powf(2.0 * pair as f64 / shape.head as f64)
+        let angle = (position as f64 / base.powf(2.0 * pair as f64 / shape.head as f64)) as f32;
+        (angle.cos(), angle.sin())
     };
-    let angles: Vec<f32> = (0..shape.context * half).map(|at| angle(at) as f32).collect();
-    let angles = Tensor::from_vec(angles, (shape.context, half), device)?;
-    Ok((angles.cos()?, angles.sin()?))
-}
-
-/// No token sees one after it; none is needed for a single token.
-fn mask(n: usize, before: usize) -> Result<Option<Tensor>> {
-    if n == 1 {
-        return Ok(None);
-    }
-    let total = before + n;
-    let hidden = |at: usize| if at % total > before + at / total { f32::NEG_INFINITY } else { 0.0 };
-    let rows: Vec<f32> = (0..n * total).map(hidden).collect();
-    Ok(Some(Tensor::from_vec(rows, (n, total), &Device::Cpu)?.to_dtype(DType::F32)?))
-}
-
-fn softmax(scores: &Tensor) -> Result<Tensor> {
-    let exponents = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
-    exponents.broadcast_div(&exponents.sum_keepdim(D::Minus1)?)
+    (0..shape.context * half).map(turn).collect()
 }

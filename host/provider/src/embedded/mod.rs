@@ -1,12 +1,14 @@
 //! A small language model inside the program: no key, no server, no network once its file is there.
 //!
-//! One sequence at a time, so that equal calls have equal replies whatever else runs. Everything before the last
-//! message is run as a piece of its own and kept: a chain's instructions and worked examples are paid for once, and
+//! Each sequence runs on a thread of its own, as many as there are cores, and nothing of one reaches another: equal
+//! calls have equal replies whatever else runs. Everything before the last message is run as a piece of its own and kept: a chain's instructions and worked examples are paid for once, and
 //! the cut comes from the prompt and never from the cases seen so far.
 
 mod llama;
+mod matrix;
 mod sampling;
 mod settings;
+mod vectors;
 pub mod weights;
 
 use fapo_core::InputError;
@@ -22,12 +24,15 @@ pub use settings::EmbeddedSettings;
 use shimmytok::Tokenizer;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokio::sync::Semaphore;
 
 /// Said where a prompt has no instructions of its own, as the model's chat template has it.
 const SYSTEM_DEFAULT: &str = "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
 /// Beginnings of prompts that are kept: one for each module of a chain of a usual size.
 const PREFIXES_MAX: usize = 6;
+/// Most sequences at one time: each needs some 20 MB for the tokens of a usual prompt.
+const SEQUENCES_MAX: usize = 16;
 /// Nobody reads it: the caller is gone.
 const GONE: &str = "the call was given up";
 
@@ -35,7 +40,9 @@ const GONE: &str = "the call was given up";
 pub struct Embedded {
     settings: EmbeddedSettings,
     digest: String,
-    loaded: Arc<Mutex<Option<Loaded>>>,
+    loaded: Arc<OnceLock<Result<Loaded, String>>>,
+    /// One permit a sequence.
+    cores: Arc<Semaphore>,
 }
 
 /// A model in memory.
@@ -43,7 +50,7 @@ struct Loaded {
     model: Llama,
     tokenizer: Tokenizer,
     /// Beginnings of prompts with their keys and values, the latest used last.
-    prefixes: Vec<(Vec<u32>, Cache)>,
+    prefixes: Mutex<Vec<(Vec<u32>, Arc<Cache>)>>,
 }
 
 impl Embedded {
@@ -54,7 +61,8 @@ impl Embedded {
     pub fn new(settings: EmbeddedSettings) -> Result<Self, InputError> {
         settings.check()?;
         let digest = weights::digest_of(&settings.file)?;
-        Ok(Embedded { settings, digest, loaded: Arc::default() })
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(SEQUENCES_MAX));
+        Ok(Embedded { settings, digest, loaded: Arc::default(), cores: Arc::new(Semaphore::new(cores)) })
     }
 }
 
@@ -62,24 +70,20 @@ impl Provider for Embedded {
     fn identity(&self) -> Value {
         json!({"provider": "embedded", "file": self.digest, "temperature": self.settings.temperature,
                "top_p": self.settings.top_p, "output_tokens_max": self.settings.output_tokens_max,
-               "seed": self.settings.seed, "requantised": llama::REQUANTISED, "engine": 1})
+               "seed": self.settings.seed, "requantised": llama::REQUANTISED, "engine": 2})
     }
 
     fn generate<'a>(&'a self, call: &'a ModelCall) -> BoxFuture<'a, Result<ModelReply, ProviderError>> {
         let (settings, loaded, call) = (self.settings.clone(), Arc::clone(&self.loaded), call.clone());
-        let served = self.digest.clone();
+        let (served, cores) = (self.digest.clone(), Arc::clone(&self.cores));
         Box::pin(async move {
+            let core = cores.acquire_owned().await.map_err(internal)?;
             let given_up = GivenUp::default();
             let unwanted = Arc::clone(&given_up.0);
             let ended = tokio::task::spawn_blocking(move || {
-                let mut loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
-                if unwanted.load(Ordering::Relaxed) {
-                    return Err(internal(GONE));
-                }
-                if loaded.is_none() {
-                    *loaded = Some(Loaded::read(&settings.file).map_err(internal)?);
-                }
-                loaded.as_mut().expect("it was loaded just now").answer(&settings, &call, &unwanted)
+                let _core = core;
+                let loaded = loaded.get_or_init(|| Loaded::read(&settings.file));
+                loaded.as_ref().map_err(internal)?.answer(&settings, &call, &unwanted)
             });
             let reply = ended.await.unwrap_or_else(|e| Err(internal(e.to_string())))?;
             Ok(ModelReply { model_served: Some(served), ..reply })
@@ -87,7 +91,7 @@ impl Provider for Embedded {
     }
 }
 
-/// Says so when the caller is gone: a thread cannot be taken from outside, and the next in line waits for it.
+/// Says so when the caller is gone: a thread cannot be taken from outside, and the next in line waits for its core.
 #[derive(Default)]
 struct GivenUp(Arc<AtomicBool>);
 
@@ -112,15 +116,18 @@ impl Loaded {
         let file = std::fs::File::open(path).map_err(|e| text(&e))?;
         let model = Llama::read(&mut std::io::BufReader::new(file)).map_err(|e| text(&e))?;
         let tokenizer = Tokenizer::from_gguf_file(path).map_err(|e| text(&e))?;
-        Ok(Loaded { model, tokenizer, prefixes: Vec::new() })
+        Ok(Loaded { model, tokenizer, prefixes: Mutex::default() })
     }
 
     fn answer(
-        &mut self,
+        &self,
         settings: &EmbeddedSettings,
         call: &ModelCall,
         unwanted: &AtomicBool,
     ) -> Result<ModelReply, ProviderError> {
+        if unwanted.load(Ordering::Relaxed) {
+            return Err(internal(GONE));
+        }
         let (prefix, rest) = self.tokens(&call.messages).map_err(internal)?;
         let prompt = prefix.len() + rest.len();
         let room = self.model.context().saturating_sub(prompt);
@@ -215,24 +222,27 @@ impl Loaded {
             || ["<|im_end|>", "<|endoftext|>"].iter().any(|name| self.tokenizer.get_token(name) == Some(token))
     }
 
-    /// Keys and values of a prompt's beginning, from those that are kept or made now.
-    fn prefix(&mut self, tokens: Vec<u32>) -> candle_core::Result<Cache> {
+    /// Keys and values of a prompt's beginning, from those that are kept or made now; whoever needs the same one waits.
+    fn prefix(&self, tokens: Vec<u32>) -> candle_core::Result<Cache> {
         if tokens.is_empty() {
             return Ok(Cache::default());
         }
-        if let Some(at) = self.prefixes.iter().position(|(kept, _)| *kept == tokens) {
-            let found = self.prefixes.remove(at);
-            let cache = found.1.clone();
-            self.prefixes.push(found);
-            return Ok(cache);
+        let mut prefixes = self.prefixes.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = match prefixes.iter().position(|(kept, _)| *kept == tokens) {
+            Some(at) => prefixes.remove(at),
+            None => {
+                let mut cache = Cache::default();
+                self.model.forward(&tokens, &mut cache)?;
+                (tokens, Arc::new(cache))
+            }
+        };
+        let cache = Arc::clone(&kept.1);
+        prefixes.push(kept);
+        if prefixes.len() > PREFIXES_MAX {
+            prefixes.remove(0);
         }
-        let mut cache = Cache::default();
-        self.model.forward(&tokens, &mut cache)?;
-        if self.prefixes.len() == PREFIXES_MAX {
-            self.prefixes.remove(0);
-        }
-        self.prefixes.push((tokens, cache.clone()));
-        Ok(cache)
+        drop(prefixes);
+        Ok((*cache).clone())
     }
 }
 

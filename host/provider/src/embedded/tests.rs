@@ -189,7 +189,7 @@ fn another_file_is_not_taken_for_the_model_and_none_is_named() {
 #[test]
 fn a_call_that_is_given_up_leaves_the_model_to_the_next() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut loaded = Loaded::read(&tiny(folder.path())).expect("loads");
+    let loaded = Loaded::read(&tiny(folder.path())).expect("loads");
     let settings = provider(tiny(folder.path()), 0.0).settings;
     let error = loaded.answer(&settings, &call(&[], "go", 0), &AtomicBool::new(true)).expect_err("given up");
     assert!(error.to_string().contains(GONE), "{error}");
