@@ -1,7 +1,7 @@
 //! A llama on the CPU: the forward pass over plain numbers, and the keys and values of the tokens before.
 //!
-//! Weights are requantised to eight bits when they are loaded, whatever type the file has. A sequence runs on one
-//! thread, and equal prompts give equal replies bit for bit; sequences side by side use the other cores.
+//! Weights are requantised to eight bits when they are loaded, whatever type the file has. Sequences that run side by
+//! side share the reading of the weights and nothing else: equal prompts give equal replies bit for bit.
 
 use super::matrix::{Activations, Matrix};
 use super::vectors::{attend, gate, normed, rotated};
@@ -108,39 +108,69 @@ impl Llama {
         self.shape.context
     }
 
-    /// Runs further tokens, of which there is at least one, after those of the cache; the scores of the token that
-    /// follows them.
-    pub(super) fn forward(&self, tokens: &[u32], cache: &mut Cache) -> Result<Vec<f32>> {
+    /// Runs further tokens of some sequences, at least one of each, after those of its cache; for each sequence the
+    /// scores of the token that follows.
+    ///
+    /// Weights are read once for all of them; no number of one depends on another.
+    pub(super) fn forward(&self, sequences: &mut [(&[u32], &mut Cache)]) -> Result<Vec<Vec<f32>>> {
         let shape = self.shape;
         let hidden = self.embedding.columns();
-        let mut x = Vec::with_capacity(tokens.len() * hidden);
-        for token in tokens {
+        let mut x = Vec::new();
+        for token in sequences.iter().flat_map(|(tokens, _)| *tokens) {
             let row = *token as usize;
             if row >= self.embedding.rows() {
                 return Err(Error::Msg(format!("the model has no token {token}")));
             }
             x.extend(self.embedding.row(row));
         }
-        let turns = &self.turns[cache.tokens * shape.head / 2..][..tokens.len() * shape.head / 2];
-        cache.layers.resize_with(self.layers.len(), Default::default);
-        for (layer, (keys, values)) in self.layers.iter().zip(&mut cache.layers) {
+        for (at, layer) in self.layers.iter().enumerate() {
             let ready = Activations::quantised(&normed(&x, &layer.attn_norm, shape.epsilon), hidden);
-            let mut q = layer.q.times(&ready);
-            let mut k = layer.k.times(&ready);
-            rotated(&mut q, turns, shape.head);
-            rotated(&mut k, turns, shape.head);
-            keys.extend(k);
-            values.extend(layer.v.times(&ready));
-            let mixed = attend(&q, keys, values, shape, cache.tokens);
+            let (q, k, v) = (layer.q.times(&ready), layer.k.times(&ready), layer.v.times(&ready));
+            let mixed = self.attended(at, sequences, q, k, &v);
             add(&mut x, &layer.o.times(&Activations::quantised(&mixed, hidden)));
             let ready = Activations::quantised(&normed(&x, &layer.ffn_norm, shape.epsilon), hidden);
             let mut gated = layer.gate.times(&ready);
             gate(&mut gated, &layer.up.times(&ready));
             add(&mut x, &layer.down.times(&Activations::quantised(&gated, layer.down.columns())));
         }
-        cache.tokens += tokens.len();
-        let last = normed(&x[x.len() - hidden..], &self.norm, shape.epsilon);
-        Ok(self.output.as_ref().unwrap_or(&self.embedding).times(&Activations::quantised(&last, hidden)))
+        let mut last = Vec::with_capacity(sequences.len() * hidden);
+        let mut end = 0;
+        for (tokens, cache) in sequences.iter_mut() {
+            cache.tokens += tokens.len();
+            end += tokens.len() * hidden;
+            last.extend(normed(&x[end - hidden..end], &self.norm, shape.epsilon));
+        }
+        let scores = self.output.as_ref().unwrap_or(&self.embedding).times(&Activations::quantised(&last, hidden));
+        Ok(scores.chunks_exact(scores.len() / sequences.len()).map(<[f32]>::to_vec).collect())
+    }
+
+    /// Attention of one layer: each sequence by itself, its keys and values kept in its cache.
+    fn attended(
+        &self,
+        layer: usize,
+        sequences: &mut [(&[u32], &mut Cache)],
+        mut q: Vec<f32>,
+        mut k: Vec<f32>,
+        v: &[f32],
+    ) -> Vec<f32> {
+        let shape = self.shape;
+        let (width, kv_width) = (shape.heads * shape.head, shape.kv_heads * shape.head);
+        let mut mixed = Vec::with_capacity(q.len());
+        let mut first = 0;
+        for (tokens, cache) in sequences {
+            let end = first + tokens.len();
+            let turns = &self.turns[cache.tokens * shape.head / 2..][..tokens.len() * shape.head / 2];
+            let (q, k) = (&mut q[first * width..end * width], &mut k[first * kv_width..end * kv_width]);
+            rotated(q, turns, shape.head);
+            rotated(k, turns, shape.head);
+            cache.layers.resize_with(self.layers.len(), Default::default);
+            let (keys, values) = &mut cache.layers[layer];
+            keys.extend_from_slice(k);
+            values.extend_from_slice(&v[first * kv_width..end * kv_width]);
+            mixed.extend(attend(q, keys, values, shape, cache.tokens));
+            first = end;
+        }
+        mixed
     }
 }
 

@@ -1,9 +1,10 @@
 //! A small language model inside the program: no key, no server, no network once its file is there.
 //!
-//! Each sequence runs on a thread of its own, as many as there are cores, and nothing of one reaches another: equal
-//! calls have equal replies whatever else runs. Everything before the last message is run as a piece of its own and kept: a chain's instructions and worked examples are paid for once, and
+//! Sequences run side by side, and no number of one depends on another: equal calls have equal replies whatever else
+//! runs. Everything before the last message is run as a piece of its own and kept: a chain's instructions and worked examples are paid for once, and
 //! the cut comes from the prompt and never from the cases seen so far.
 
+mod batch;
 mod llama;
 mod matrix;
 mod sampling;
@@ -11,38 +12,28 @@ mod settings;
 mod vectors;
 pub mod weights;
 
+use batch::{Job, Threads};
 use fapo_core::InputError;
 use fapo_core::fault::FaultKind;
-use fapo_core::ports::{
-    BoxFuture, ContentFault, FinishReason, ModelCall, ModelReply, Provider, ProviderError, ServiceFault, Usage,
-};
+use fapo_core::ports::{BoxFuture, ModelCall, ModelReply, Provider, ProviderError, ServiceFault};
 use fapo_template::{Message, Role};
 use llama::{Cache, Llama};
-use sampling::Sampler;
 use serde_json::{Value, json};
 pub use settings::EmbeddedSettings;
 use shimmytok::Tokenizer;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
 /// Said where a prompt has no instructions of its own, as the model's chat template has it.
 const SYSTEM_DEFAULT: &str = "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
 /// Beginnings of prompts that are kept: one for each module of a chain of a usual size.
 const PREFIXES_MAX: usize = 6;
-/// Most sequences at one time: each needs some 20 MB for the tokens of a usual prompt.
-const SEQUENCES_MAX: usize = 16;
-/// Nobody reads it: the caller is gone.
-const GONE: &str = "the call was given up";
-
 /// The model as a provider. Its file is read with the first call.
 pub struct Embedded {
     settings: EmbeddedSettings,
     digest: String,
-    loaded: Arc<OnceLock<Result<Loaded, String>>>,
-    /// One permit a sequence.
-    cores: Arc<Semaphore>,
+    started: Arc<OnceLock<Result<Threads, String>>>,
 }
 
 /// A model in memory.
@@ -61,8 +52,7 @@ impl Embedded {
     pub fn new(settings: EmbeddedSettings) -> Result<Self, InputError> {
         settings.check()?;
         let digest = weights::digest_of(&settings.file)?;
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(SEQUENCES_MAX));
-        Ok(Embedded { settings, digest, loaded: Arc::default(), cores: Arc::new(Semaphore::new(cores)) })
+        Ok(Embedded { settings, digest, started: Arc::default() })
     }
 }
 
@@ -74,30 +64,22 @@ impl Provider for Embedded {
     }
 
     fn generate<'a>(&'a self, call: &'a ModelCall) -> BoxFuture<'a, Result<ModelReply, ProviderError>> {
-        let (settings, loaded, call) = (self.settings.clone(), Arc::clone(&self.loaded), call.clone());
-        let (served, cores) = (self.digest.clone(), Arc::clone(&self.cores));
         Box::pin(async move {
-            let core = cores.acquire_owned().await.map_err(internal)?;
-            let given_up = GivenUp::default();
-            let unwanted = Arc::clone(&given_up.0);
-            let ended = tokio::task::spawn_blocking(move || {
-                let _core = core;
-                let loaded = loaded.get_or_init(|| Loaded::read(&settings.file));
-                loaded.as_ref().map_err(internal)?.answer(&settings, &call, &unwanted)
-            });
-            let reply = ended.await.unwrap_or_else(|e| Err(internal(e.to_string())))?;
-            Ok(ModelReply { model_served: Some(served), ..reply })
+            if self.started.get().is_none() {
+                let (started, settings) = (Arc::clone(&self.started), self.settings.clone());
+                let start = move || Loaded::read(&settings.file).map(|loaded| Threads::start(loaded, &settings));
+                // Reading the file takes a second of a thread's time; whoever comes second waits for it.
+                let starting = move || {
+                    started.get_or_init(start);
+                };
+                tokio::task::spawn_blocking(starting).await.map_err(internal)?;
+            }
+            let threads = self.started.get().expect("it was started just now").as_ref().map_err(internal)?;
+            let (reply, received) = oneshot::channel();
+            threads.push(Job { call: call.clone(), reply });
+            let reply = received.await.unwrap_or_else(|_| Err(internal("its thread ended")))?;
+            Ok(ModelReply { model_served: Some(self.digest.clone()), ..reply })
         })
-    }
-}
-
-/// Says so when the caller is gone: a thread cannot be taken from outside, and the next in line waits for its core.
-#[derive(Default)]
-struct GivenUp(Arc<AtomicBool>);
-
-impl Drop for GivenUp {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -117,61 +99,6 @@ impl Loaded {
         let model = Llama::read(&mut std::io::BufReader::new(file)).map_err(|e| text(&e))?;
         let tokenizer = Tokenizer::from_gguf_file(path).map_err(|e| text(&e))?;
         Ok(Loaded { model, tokenizer, prefixes: Mutex::default() })
-    }
-
-    fn answer(
-        &self,
-        settings: &EmbeddedSettings,
-        call: &ModelCall,
-        unwanted: &AtomicBool,
-    ) -> Result<ModelReply, ProviderError> {
-        if unwanted.load(Ordering::Relaxed) {
-            return Err(internal(GONE));
-        }
-        let (prefix, rest) = self.tokens(&call.messages).map_err(internal)?;
-        let prompt = prefix.len() + rest.len();
-        let room = self.model.context().saturating_sub(prompt);
-        if room == 0 {
-            return Err(ContentFault::ContextTooLong.into());
-        }
-        let cap = call.output_tokens_max.unwrap_or(u32::MAX).min(settings.output_tokens_max) as usize;
-        let mut cache = self.prefix(prefix).map_err(internal)?;
-        let mut sampler =
-            Sampler::new(settings.temperature, settings.top_p, settings.seed.wrapping_add(u64::from(call.sample)));
-        let mut scores = self.model.forward(&rest, &mut cache).map_err(internal)?;
-        let (mut reply, mut text, mut finish) = (Vec::new(), String::new(), FinishReason::Length);
-        while reply.len() < cap.min(room) {
-            if unwanted.load(Ordering::Relaxed) {
-                return Err(internal(GONE));
-            }
-            let next = sampler.next(&mut scores);
-            if self.ends(next) {
-                finish = FinishReason::Stop;
-                break;
-            }
-            reply.push(next);
-            text = self.tokenizer.decode(&reply, true).map_err(internal)?;
-            if let Some(at) =
-                call.stop.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min()
-            {
-                text.truncate(at);
-                finish = FinishReason::Stop;
-                break;
-            }
-            if reply.len() < cap.min(room) {
-                scores = self.model.forward(&[next], &mut cache).map_err(internal)?;
-            }
-        }
-        let usage = Usage { prompt_tokens: prompt as u64, completion_tokens: reply.len() as u64 };
-        Ok(ModelReply {
-            text: text.trim().to_string(),
-            finish,
-            usage: Some(usage),
-            model_served: None,
-            fingerprint: None,
-            cached: false,
-            attempts: 1,
-        })
     }
 
     /// The prompt in two pieces: everything before the last message, and the last with the head of the reply.
@@ -232,7 +159,7 @@ impl Loaded {
             Some(at) => prefixes.remove(at),
             None => {
                 let mut cache = Cache::default();
-                self.model.forward(&tokens, &mut cache)?;
+                self.model.forward(&mut [(tokens.as_slice(), &mut cache)])?;
                 (tokens, Arc::new(cache))
             }
         };

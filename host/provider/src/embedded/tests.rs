@@ -5,6 +5,7 @@ use super::*;
 use candle_core::quantized::gguf_file::Value as Meta;
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 use candle_core::{Device, Tensor};
+use fapo_core::ports::{ContentFault, FinishReason};
 use std::path::PathBuf;
 
 const HIDDEN: usize = 64;
@@ -187,13 +188,27 @@ fn another_file_is_not_taken_for_the_model_and_none_is_named() {
 }
 
 #[test]
-fn a_call_that_is_given_up_leaves_the_model_to_the_next() {
+fn calls_side_by_side_say_what_they_say_alone_and_one_that_is_given_up_leaves_its_place() {
     let folder = tempfile::tempdir().expect("a folder");
-    let loaded = Loaded::read(&tiny(folder.path())).expect("loads");
-    let settings = provider(tiny(folder.path()), 0.0).settings;
-    let error = loaded.answer(&settings, &call(&[], "go", 0), &AtomicBool::new(true)).expect_err("given up");
-    assert!(error.to_string().contains(GONE), "{error}");
-    loaded.answer(&settings, &call(&[], "go", 0), &AtomicBool::new(false)).expect("a reply");
+    let file = tiny(folder.path());
+    let asked: Vec<ModelCall> = (0..12).map(|n| call(&[("a", "b")], &"ab ca ".repeat(n), 0)).collect();
+    let alone: Vec<String> = asked.iter().map(|one| reply(&provider(file.clone(), 0.0), one).text).collect();
+    let together = provider(file, 0.0);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        for one in &asked {
+            let mut given_up = together.generate(one);
+            // Once, so that it is under way.
+            futures::future::poll_fn(|context| {
+                let _ = given_up.as_mut().poll(context);
+                std::task::Poll::Ready(())
+            })
+            .await;
+        }
+        let replies = futures::future::join_all(asked.iter().map(|one| together.generate(one))).await;
+        let said: Vec<String> = replies.into_iter().map(|reply| reply.expect("a reply").text).collect();
+        assert_eq!(said, alone);
+    });
 }
 
 #[test]
