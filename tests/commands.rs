@@ -55,6 +55,7 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
     assert_eq!((&last["planned"], &last["completed"], &last["errors"]), (&4.into(), &4.into(), &0.into()));
     run(&["show", RUN]);
     run(&["show", RUN, "--case", "dq-v001"]);
+    run(&["attribute", RUN]);
     run(&["progress", RUN]);
     run(&["compare", RUN, RUN]);
     run(&["tenant", "new", "sums"]);
@@ -80,6 +81,7 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
         all,
         [
             "attempt",
+            "attribution",
             "case",
             "case_detail",
             "check",
@@ -147,6 +149,7 @@ fn each_command_has_a_help_with_an_example() {
         &["diff"],
         &["score"],
         &["show"],
+        &["attribute"],
         &["progress"],
         &["compare"],
         &["tenant", "new"],

@@ -18,6 +18,8 @@ mod graphs;
 mod kills;
 mod layers;
 mod optimize;
+mod planted;
+mod real_model;
 mod sandbox;
 mod score;
 mod support;

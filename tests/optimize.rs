@@ -254,7 +254,7 @@ fn other_cases_and_passages_take_the_place_of_the_tenants_own() {
             bench.read(trial.join("variants/000").join(split).join("journal.jsonl").to_str().expect("a path"));
         let hits = journal.lines().skip(1).filter_map(|line| {
             let record: Value = serde_json::from_str(line).ok()?;
-            Some(record["searches"][0]["hits"][0][1].as_str().expect("a hit").to_string())
+            Some(record["record"]["searches"][0]["hits"][0][1].as_str().expect("a hit").to_string())
         });
         titles.push(hits.collect());
     }

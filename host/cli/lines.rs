@@ -1,6 +1,7 @@
 //! What `--json` prints: one object a line on stdout, told apart by `kind`. The schema is published in
 //! `schemas/cli-lines.schema.json`; `fapo schema` prints it.
 
+use fapo_core::attribution::Attribution;
 use fapo_core::fault::Fault;
 use fapo_core::scope::VariantLevel;
 use fapo_engine::optimize::{Attempt, StopReason, TrialCalls};
@@ -24,6 +25,8 @@ pub enum Line {
     Plan(PlanLine),
     /// A step whose cases failed, of a run.
     FailingStep(FailingStepLine),
+    /// Where the failures of a run lost their answer.
+    Attribution(Box<AttributionLine>),
     /// One case in full.
     CaseDetail(CaseDetailLine),
     /// Two runs, paired by case.
@@ -179,6 +182,16 @@ pub struct FailingStepLine {
     pub cases: u64,
     /// Up to five of them.
     pub case_ids: Vec<String>,
+}
+
+/// See [`Line::Attribution`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AttributionLine {
+    /// The run.
+    pub run_id: String,
+    /// Clusters, findings, the original's result, and how many cases they are of.
+    #[serde(flatten)]
+    pub attribution: Attribution,
 }
 
 /// See [`Line::CaseDetail`].

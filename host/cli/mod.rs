@@ -1,6 +1,7 @@
 //! The command line: one file a command, one table of them all.
 
 mod adopt;
+mod attribute;
 mod compare;
 mod data_import;
 mod demo;
@@ -91,6 +92,7 @@ enum Command {
     Diff(diff::Diff),
     Score(score::ScoreOutputs),
     Show(show::Show),
+    Attribute(attribute::Attribute),
     Progress(progress::Progress),
     Compare(compare::Compare),
     /// Make, build, check and inspect tenants.
@@ -180,6 +182,7 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
         Command::Diff(diff) => diff.run(printer),
         Command::Score(score) => score.run(place, printer).await,
         Command::Show(show) => show.run(place, printer),
+        Command::Attribute(attribute) => attribute.run(place, printer),
         Command::Progress(progress) => progress.run(place, printer),
         Command::Compare(compare) => compare.run(place, printer),
         Command::Tenant(Tenant::New(new)) => new.run(place, printer),

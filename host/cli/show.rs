@@ -71,7 +71,7 @@ fn show_trial(folder: &Path, printer: Printer) -> Result<Exit, InputError> {
 
 /// Prints a run that stands on disk.
 fn print_stored(place: &Place, folder: &Path, stored: &StoredRun, printer: Printer) {
-    let cases = cases(place, stored);
+    let cases = cases(place, stored).unwrap_or_default();
     let view = RunView {
         run_id: stored.run_config["run_id"].as_str().unwrap_or_default(),
         planned: stored.planned,
@@ -82,15 +82,11 @@ fn print_stored(place: &Place, folder: &Path, stored: &StoredRun, printer: Print
     print_run(&view, &cases, printer);
 }
 
-/// The run's cases with their labels, for the failing steps; none where the dataset is no longer there or has
-/// changed since.
-fn cases(place: &Place, stored: &StoredRun) -> Vec<Case> {
+/// The run's cases with their labels; None where the dataset is no longer there or has changed since.
+pub(super) fn cases(place: &Place, stored: &StoredRun) -> Option<Vec<Case>> {
     let config = &stored.run_config;
-    let read = || -> Option<Vec<Case>> {
-        let (tenant, path) = (config["tenant_id"].as_str()?, config["dataset_path"].as_str()?);
-        let text = TenantFolder::open(&place.root, tenant).ok()?.text("dataset_path", path).ok()?;
-        let dataset = read_dataset(path, &text).ok()?;
-        (config["fapo"]["identity"]["dataset"] == dataset.digest.as_str()).then_some(dataset.cases)
-    };
-    read().unwrap_or_default()
+    let (tenant, path) = (config["tenant_id"].as_str()?, config["dataset_path"].as_str()?);
+    let text = TenantFolder::open(&place.root, tenant).ok()?.text("dataset_path", path).ok()?;
+    let dataset = read_dataset(path, &text).ok()?;
+    (config["fapo"]["identity"]["dataset"] == dataset.digest.as_str()).then_some(dataset.cases)
 }

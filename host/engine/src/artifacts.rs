@@ -1,5 +1,7 @@
 //! The texts of a run's artefacts, in the original's shapes (formats of the original, §4).
 
+use fapo_core::attribution::attribute;
+use fapo_core::case::Case;
 use fapo_core::run::CaseRecord;
 use std::collections::BTreeMap;
 
@@ -8,8 +10,8 @@ pub fn results(records: &[CaseRecord]) -> String {
     records.iter().map(|record| format!("{}\n", record.result_row())).collect()
 }
 
-/// The text of `summary.md`, without the attribution table.
-pub fn summary(records: &[CaseRecord]) -> String {
+/// The text of `summary.md`, with the original's attribution where something failed.
+pub fn summary(cases: &[Case], records: &[CaseRecord]) -> String {
     use fapo_core::stats::{median, quantile_nearest_rank};
     let n = records.len().max(1) as f64;
     let failures = records.iter().filter(|r| r.fault.is_some()).count();
@@ -55,6 +57,9 @@ pub fn summary(records: &[CaseRecord]) -> String {
             .map(|c| if name.starts_with('*') { format!("**{c:.3}**") } else { format!("{c:.3}") })
             .collect();
         text.push_str(&format!("| {name} | {} |\n", shown.join(" | ")));
+    }
+    if let Some(table) = attribute(cases, records).step_table(records) {
+        text.push_str(&format!("\n{table}"));
     }
     text
 }

@@ -155,7 +155,7 @@ pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + S
     } else {
         folder.replace("results.jsonl", &artifacts::results(&records))?;
         folder.replace("run_config.json", &format!("{header:#}\n"))?;
-        folder.replace("summary.md", &artifacts::summary(&records))?;
+        folder.replace("summary.md", &artifacts::summary(&run.cases, &records))?;
         let text = totals.progress_json(&facts, Phase::Ended, run.clock.now(), &[], &records);
         folder.replace("progress.json", &text)?;
     }

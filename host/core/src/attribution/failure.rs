@@ -66,17 +66,24 @@ impl<'a> Failure<'a> {
     }
 
     /// Position of the step that gave the chain's answer: the last that set it, else the last with its text, else the
-    /// last.
+    /// last; or the model's step whose text that one only gave on.
     pub(super) fn answering(&self) -> Option<usize> {
         let set = |ran: &Ran<'_>| {
             self.record.steps.iter().any(|timed| timed.step.id == *ran.id && timed.step.output_text.is_some())
         };
         let says = |ran: &Ran<'_>| ran.text.trim() == self.record.output_text.trim();
-        self.steps
-            .iter()
-            .rposition(set)
-            .or_else(|| self.steps.iter().rposition(says))
-            .or(self.steps.len().checked_sub(1))
+        let gave = self.steps.iter().rposition(set).or_else(|| self.steps.iter().rposition(says));
+        gave.or(self.steps.len().checked_sub(1)).map(|at| self.said_first(at))
+    }
+
+    /// The step that a step's text comes from: a step without a model that gives on what it was shown said nothing.
+    fn said_first(&self, at: usize) -> usize {
+        let ran = &self.steps[at];
+        if self.call(ran.id).is_some() || ran.text.trim().is_empty() {
+            return at;
+        }
+        let same = |earlier: &Ran<'_>| self.call(earlier.id).is_some() && earlier.text.trim() == ran.text.trim();
+        self.steps[..at].iter().rposition(same).unwrap_or(at)
     }
 
     /// Name of the step that gave the chain's answer.

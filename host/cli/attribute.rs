@@ -1,0 +1,82 @@
+//! `fapo attribute`: where the failures of a run lost their answer.
+
+use super::Exit;
+use super::lines::{AttributionLine, Line};
+use super::printer::Printer;
+use super::show::cases;
+use super::trial_report::word;
+use crate::place::Place;
+use fapo_core::InputError;
+use fapo_core::attribution::{Attribution, attribute};
+use fapo_engine::stored::read_run;
+use std::path::PathBuf;
+
+/// Say where the failed cases of a run lost their answer: failures grouped by step and remedy, with how sure that is and
+/// what mending them could gain.
+///
+/// Steps are held against the labels of the tenant's cases, so the dataset of the run must still be there.
+#[derive(clap::Args)]
+#[command(after_help = "Example: fapo attribute fapo-work/tenants/demo_qa/evals/tmp/train-baseline --findings")]
+pub(super) struct Attribute {
+    /// Folder of the run.
+    run: PathBuf,
+    /// Show each failed case with what in its record shows the cause.
+    #[arg(long)]
+    findings: bool,
+    /// Show the original project's attribution instead, in its own shape.
+    #[arg(long)]
+    original: bool,
+}
+
+impl Attribute {
+    pub(super) fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
+        let stored = read_run(&self.run)?;
+        let cases = cases(place, &stored).ok_or_else(|| {
+            let path = stored.run_config["dataset_path"].as_str().unwrap_or("the dataset");
+            InputError::new(self.run.display().to_string(), format!("{path} is not what the run was made from")).hint(
+                "attribution needs the labels: bring the dataset back, or evaluate again with the one that stands",
+            )
+        })?;
+        let found = attribute(&cases, &stored.records);
+        if self.original {
+            printer.text(&format!("{:#}", serde_json::json!({"steps": found.original, "summary": found.summary})));
+        } else {
+            print(&found, self.findings, printer);
+        }
+        let run_id = stored.run_config["run_id"].as_str().unwrap_or_default().to_string();
+        printer.line(&Line::Attribution(Box::new(AttributionLine { run_id, attribution: found })));
+        Ok(Exit::Done)
+    }
+}
+
+fn print(found: &Attribution, findings: bool, printer: Printer) {
+    printer.text(&format!("{} of {} cases failed", found.failed, found.planned));
+    if found.failed == 0 {
+        return;
+    }
+    let rows = found.clusters.iter().map(|c| {
+        vec![
+            c.step.clone(),
+            word(c.fix),
+            c.level.map_or("-".into(), |level| level.word().to_string()),
+            word(c.confidence),
+            c.count.to_string(),
+            format!("{:.0}%", 100.0 * c.share),
+            format!("{:.2}", c.gain),
+            c.label.clone(),
+            c.case_ids.join(", "),
+        ]
+    });
+    printer.text("");
+    let head = ["step", "fix", "level", "confidence", "cases", "share", "could gain", "cluster", "for example"];
+    printer.table(&head, rows.collect());
+    if !findings {
+        return;
+    }
+    let rows = found
+        .findings
+        .iter()
+        .map(|f| vec![f.case_id.clone(), f.step.clone(), f.heuristic.clone(), word(f.confidence), f.evidence.clone()]);
+    printer.text("");
+    printer.table(&["case", "step", "heuristic", "confidence", "evidence"], rows.collect());
+}

