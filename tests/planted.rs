@@ -54,13 +54,13 @@ fn llm(name: &str) -> Value {
     json!({"name": name, "kind": "llm", "prompt": name, "handles": [{"model": "task"}]})
 }
 
-fn rows(bench: &Bench) -> Vec<Value> {
-    let text = bench.read("tenants/demo_qa/datasets/train.jsonl");
+fn rows(bench: &Bench, split: &str) -> Vec<Value> {
+    let text = bench.read(&format!("tenants/demo_qa/datasets/{split}.jsonl"));
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// `demo_qa` with a chain of five steps, and a script that plants fault n % 6 in case n.
-fn planted() -> Bench {
+/// `demo_qa` with a chain of five steps.
+fn five_steps() -> Bench {
     let bench = Bench::with_index();
     let search = json!({"name": "retrieve", "kind": "retrieve", "settings": {"k": 1}, "handles": [{"index": "corpus"}],
                         "inputs": [{"port": "query", "source": {"step": "query"}}]});
@@ -68,10 +68,8 @@ fn planted() -> Bench {
                       "inputs": [{"port": "text", "source": {"step": "answer"}}]});
     let nodes = ["query", "retrieve", "summarise", "answer", "last"];
     let edges: Vec<Value> = nodes.windows(2).map(|pair| json!({"source": pair[0], "target": pair[1]})).collect();
-    let graph = json!({"nodes": [llm("query"), search, llm("summarise"), llm("answer"), last],
-                       "edges": edges, "output": "last"});
+    let graph = json!({"nodes": [llm("query"), search, llm("summarise"), llm("answer"), last], "edges": edges, "output": "last"});
     bench.write("tenants/demo_qa/chains/baseline.json", &graph.to_string());
-    let mut config: Value = serde_json::from_str(&bench.read(CONFIG)).expect("JSON");
     let mut paths = BTreeMap::new();
     for (name, text) in [
         ("query", "User: QUERY ${question}\n"),
@@ -82,17 +80,28 @@ fn planted() -> Bench {
         bench.write(&path, text);
         paths.insert(name, path);
     }
-    config["chain"]["config"] = json!({"prompt_paths": paths});
-    bench.write(CONFIG, &config.to_string());
-    let rows = rows(&bench);
+    for split in ["train", "validation", "test"] {
+        let path = format!("tenants/demo_qa/configs/{split}.json");
+        let mut config: Value = serde_json::from_str(&bench.read(&path)).expect("JSON");
+        config["chain"]["config"] = json!({"prompt_paths": paths});
+        bench.write(&path, &config.to_string());
+    }
+    bench
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_string()
+}
+
+/// With a script that plants fault n % 6 in case n.
+fn planted() -> Bench {
+    let bench = five_steps();
+    let rows = rows(&bench, "train");
     let mut script = String::new();
     for (at, row) in rows.iter().enumerate() {
-        let text = |value: &Value| value.as_str().expect("a text").to_string();
         let (question, answer) = (text(&row["context"]["question"]), text(&row["expected"]["answer"]));
-        let other = rows
-            .iter()
-            .map(|row| text(&row["metadata"]["gold_title"]))
-            .rfind(|title| row["metadata"]["gold_title"] != title.as_str());
+        let gold = text(&row["metadata"]["gold_title"]);
+        let other = rows.iter().map(|row| text(&row["metadata"]["gold_title"])).rfind(|title| *title != gold);
         let replies = (PLANTED[at % PLANTED.len()].replies)(&question, &answer, &other.expect("another passage"));
         for (step, reply) in ["QUERY", "SUMMARISE", "ANSWER"].into_iter().zip(replies) {
             script.push_str(&format!("{}\n", json!({"contains": [step, question], "reply": reply})));
@@ -119,7 +128,7 @@ fn planted_faults_are_found_in_their_step_and_evidence_decides_who_is_blamed() {
             (line["record"]["case_id"].as_str().expect("an id").to_string(), line["record"].clone())
         })
         .collect();
-    let cases = rows(&bench);
+    let cases = rows(&bench, "train");
     let mut named: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for finding in found["findings"].as_array().expect("findings") {
         let at = cases.iter().position(|case| case["case_id"] == finding["case_id"]).expect("a case");
@@ -140,4 +149,55 @@ fn planted_faults_are_found_in_their_step_and_evidence_decides_who_is_blamed() {
     assert_eq!(named.len(), PLANTED.len() - 1, "each kind failed somewhere, and what has none did not");
     let (right, all) = named.values().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
     assert!(right * 10 >= all * 9, "{named:?}");
+}
+
+/// With summaries that drop the answer unless their prompt asks for the text's own words.
+fn mended_by_a_rule() -> Bench {
+    let bench = five_steps();
+    let mut script = String::new();
+    for row in ["train", "validation", "test"].into_iter().flat_map(|split| rows(&bench, split)) {
+        let (question, answer) = (text(&row["context"]["question"]), text(&row["expected"]["answer"]));
+        for rule in [
+            json!({"contains": ["QUERY", question], "reply": question}),
+            json!({"contains": ["SUMMARISE", question], "when": ["word for word"], "reply": said(&answer)}),
+            json!({"contains": ["SUMMARISE", question], "reply": "The text tells a story of a place."}),
+            json!({"contains": ["ANSWER", question, said(&answer)], "reply": answer}),
+            json!({"contains": ["ANSWER", question], "reply": "fourteen herons"}),
+        ] {
+            script.push_str(&format!("{rule}\n"));
+        }
+    }
+    bench.write("tenants/demo_qa/scripted.jsonl", &script);
+    bench
+}
+
+/// Cases that were run until a variant was kept, and the gain on test.
+fn until_kept(bench: &Bench, arguments: &[&str]) -> (usize, f64) {
+    let ran = bench.fapo(&[&["optimize", "demo_qa", "--variants", "12", "--json"], arguments].concat());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let end = ran.line("trial");
+    let attempts = end["attempts"].as_array().expect("attempts");
+    let kept = attempts.iter().position(|attempt| attempt["outcome"] == "kept").map_or(attempts.len(), |at| at + 1);
+    let runs = (0..=kept).flat_map(|number| ["train", "validation"].map(|split| format!("{number:03}/{split}")));
+    let cases = runs.map(|run| {
+        let journal =
+            std::path::Path::new(end["dir"].as_str().expect("a folder")).join(format!("variants/{run}/journal.jsonl"));
+        std::fs::read_to_string(bench.path(journal.to_str().expect("a path")))
+            .map_or(0, |text| text.lines().count() - 1)
+    });
+    (cases.sum(), end["difference"]["mean"].as_f64().expect("a difference"))
+}
+
+#[test]
+fn attribution_earns_its_place() {
+    let bench = mended_by_a_rule();
+    let (cases, gain) = until_kept(&bench, &[]);
+    assert!(gain > 90.0, "{gain}");
+    let dealt: Vec<(usize, f64)> =
+        ["1", "2", "3", "4", "5"].map(|seed| until_kept(&bench, &["--deal-clusters", seed])).to_vec();
+    println!("cases run until the gain: {cases}; with clusters dealt at random (cases, gain): {dealt:?}");
+    // Never sooner, and mostly later or not at all.
+    let worse = dealt.iter().filter(|(needed, gained)| *needed > cases || *gained < gain).count();
+    assert!(dealt.iter().all(|(needed, gained)| *needed >= cases || *gained < gain), "{dealt:?}");
+    assert!(worse >= 3, "{cases} {dealt:?}");
 }
