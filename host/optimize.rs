@@ -141,6 +141,7 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
         calls: Mutex::default(),
         ledger: place.work.join("test-ledger.jsonl"),
         stop: StopSignal::never(),
+        watch: Box::new(|_| {}),
     };
     Ok(TrialPlan { trial, runner, replies, limits: train.grant.limits, warnings })
 }

@@ -9,17 +9,31 @@ use fapo_core::ports::{BoxFuture, Chain, Scorer};
 use fapo_core::run::CaseRecord;
 use fapo_core::variant::ReviewedVariant;
 use fapo_core::{InputError, digest};
-use fapo_engine::evaluate::{Evaluation, Granted, evaluate};
+use fapo_engine::evaluate::{Evaluation, Granted, RunEvent, evaluate};
 use fapo_engine::files::{DiskFiles, SystemClock};
 use fapo_engine::optimize::{Splits, TrialCalls};
 use fapo_engine::stop::StopSignal;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Names of the splits, in their order everywhere.
 pub const SPLITS: [&str; 3] = ["train", "validation", "test"];
+
+/// How far the run of a variant on a split is.
+#[derive(Clone, Copy, Debug)]
+pub struct SplitProgress<'a> {
+    /// Number of the variant, as its folder has it.
+    pub variant: &'a str,
+    /// The split.
+    pub split: &'static str,
+    /// Cases at their end.
+    pub completed: usize,
+    /// Cases of this run: all, or the part it is of.
+    pub planned: usize,
+}
 
 /// One split with how it is run.
 pub(crate) struct Split {
@@ -45,6 +59,8 @@ pub struct SplitRunner {
     pub(crate) ledger: PathBuf,
     /// Asks the trial to end early.
     pub stop: StopSignal,
+    /// Hears of each case that comes to its end.
+    pub watch: Box<dyn Fn(&SplitProgress<'_>) + Send + Sync>,
 }
 
 impl SplitRunner {
@@ -91,7 +107,15 @@ impl SplitRunner {
             files: Arc::new(DiskFiles),
             clock: Arc::new(SystemClock),
         };
-        let report = evaluate(&Arc::new(evaluation), &|_| {}).await?;
+        let planned = part.map_or(split.cases.len(), BTreeSet::len);
+        let variant = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let completed = AtomicUsize::new(0);
+        let observe = |event: RunEvent<'_>| {
+            let more = if let RunEvent::Started { finished, .. } = event { finished.len() } else { 1 };
+            let completed = completed.fetch_add(more, Ordering::Relaxed) + more;
+            (self.watch)(&SplitProgress { variant, split: SPLITS[at], completed, planned });
+        };
+        let report = evaluate(&Arc::new(evaluation), &observe).await?;
         // A run of all takes over what a run of a part paid for.
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(run_folder, TrialCalls::of(&report.records));
         let name = format!("split {}", SPLITS[at]);

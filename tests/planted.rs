@@ -1,7 +1,7 @@
 //! One fault planted in each step of a chain in turn: attribution names the step, and blames neither retrieval for an
 //! answer that was there nor the answer for one that was not.
 
-use crate::support::Bench;
+use crate::support::{Bench, say};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -145,7 +145,7 @@ fn planted_faults_are_found_in_their_step_and_evidence_decides_who_is_blamed() {
         let count = named.entry(planted.name).or_default();
         *count = (count.0 + usize::from(planted.steps.contains(&step)), count.1 + 1);
     }
-    println!("planted faults named, of those that failed: {named:?}");
+    say(&format!("planted faults named, of those that failed: {named:?}"));
     assert_eq!(named.len(), PLANTED.len() - 1, "each kind failed somewhere, and what has none did not");
     let (right, all) = named.values().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
     assert!(right * 10 >= all * 9, "{named:?}");
@@ -195,7 +195,7 @@ fn attribution_earns_its_place() {
     assert!(gain > 90.0, "{gain}");
     let dealt: Vec<(usize, f64)> =
         ["1", "2", "3", "4", "5"].map(|seed| until_kept(&bench, &["--deal-clusters", seed])).to_vec();
-    println!("cases run until the gain: {cases}; with clusters dealt at random (cases, gain): {dealt:?}");
+    say(&format!("cases run until the gain: {cases}; with clusters dealt at random (cases, gain): {dealt:?}"));
     // Never sooner, and mostly later or not at all.
     let worse = dealt.iter().filter(|(needed, gained)| *needed > cases || *gained < gain).count();
     assert!(dealt.iter().all(|(needed, gained)| *needed >= cases || *gained < gain), "{dealt:?}");

@@ -1,12 +1,12 @@
 //! The main job with the real model inside the program. Asked for by `FAPO_REAL_MODEL=1`, because it needs the model's
 //! file (fetched once through pip) and minutes of two cores.
 
-use crate::support::{Bench, Ran, root};
+use crate::support::{Bench, Ran, root, say};
 
 fn wanted() -> bool {
     let set = std::env::var_os("FAPO_REAL_MODEL").is_some_and(|value| value == "1");
     if !set {
-        eprintln!("skipped: FAPO_REAL_MODEL is not 1");
+        say("skipped: FAPO_REAL_MODEL is not 1");
     }
     set
 }
@@ -24,7 +24,7 @@ fn the_demo_gains_on_the_real_model_and_pays_nothing_a_second_time() {
     }
     let bench = Bench::new();
     let first = demo(&bench, &[]).line("trial");
-    println!("own corpus: {} {} {}", first["difference"], first["calls"], first["selected"]);
+    say(&format!("own corpus: {} {} {}", first["difference"], first["calls"], first["selected"]));
     assert!(first["difference"]["mean"].as_f64() >= Some(25.0), "{first}");
     assert!(first["difference"]["ci"][0].as_f64() > Some(0.0), "{first}");
     assert!(first["calls"]["paid"].as_u64() > Some(0));
@@ -47,6 +47,6 @@ fn the_gain_holds_on_a_corpus_that_nothing_was_tuned_on() {
     let given = |name: &str| root().join("tests/fixtures/second_corpus").join(name).display().to_string();
     let arguments = ["--dataset", &given("cases.jsonl"), "--index", &given("corpus.jsonl")];
     let end = demo(&bench, &arguments).line("trial");
-    println!("second corpus: {} {} {}", end["difference"], end["calls"], end["selected"]);
+    say(&format!("second corpus: {} {} {}", end["difference"], end["calls"], end["selected"]));
     assert!(end["difference"]["ci"][0].as_f64() > Some(0.0), "{end}");
 }

@@ -2,6 +2,7 @@
 
 use super::lines::{CaseLine, Line, ProgressLine};
 use super::printer::Printer;
+use crate::split_runner::SplitProgress;
 use fapo_core::InputError;
 use fapo_core::run::CaseRecord;
 use fapo_engine::evaluate::{Evaluation, RunEvent, RunReport, evaluate};
@@ -40,6 +41,26 @@ pub(super) async fn run(
     interrupt.abort();
     live.end();
     Ok((report?, evaluation))
+}
+
+/// A bar for the runs of a trial; none where nobody watches.
+pub(super) fn split_bar(printer: Printer) -> Option<ProgressBar> {
+    (!printer.is_json() && std::io::stderr().is_terminal()).then(|| {
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(5));
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {per_sec}  {msg}");
+        bar.set_style(style.expect("the template is right"));
+        bar
+    })
+}
+
+/// Shows how far a variant's run is.
+pub(super) fn show_split(bar: &ProgressBar, progress: &SplitProgress<'_>) {
+    if bar.position() >= progress.completed as u64 {
+        bar.reset();
+    }
+    bar.set_length(progress.planned as u64);
+    bar.set_position(progress.completed as u64);
+    bar.set_message(format!("v{} on {}", progress.variant, progress.split));
 }
 
 /// Shows a run's events.

@@ -1,10 +1,10 @@
 //! `fapo optimize`: improve a tenant's chain within its scope contract.
 
-use super::Exit;
 use super::lines::Line;
 use super::printer::Printer;
 use super::report::{print_case, print_failing_steps};
 use super::trial_report::{self, total, word};
+use super::{Exit, live};
 use crate::given::Given;
 use crate::optimize::{TrialOptions, TrialPlan, plan_trial};
 use crate::place::Place;
@@ -108,10 +108,17 @@ impl Optimize {
     }
 
     pub(super) async fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
+        if self.prepare {
+            printer.note("making ready what the tenant is granted; the first time the stock component takes a minute");
+        }
         let planned = plan_trial(place, &self.options(), &|what| printer.note(what)).await?;
         let TrialPlan { trial, mut runner, replies, limits, warnings } = planned;
         let limits = json!(limits);
         warnings.iter().for_each(|warning| printer.warning(warning));
+        let bar = live::split_bar(printer);
+        if let Some(bar) = bar.clone() {
+            runner.watch = Box::new(move |progress| live::show_split(&bar, progress));
+        }
         let source = StopSource::new();
         runner.stop = source.signal();
         let stopping = runner.stop.clone();
@@ -121,7 +128,14 @@ impl Optimize {
                 source.stop();
             }
         });
-        let ended = optimize(&trial, &runner, &|event| show(&event, &trial, &limits, printer)).await;
+        let ended = optimize(&trial, &runner, &|event| {
+            let event = || show(&event, &trial, &limits, printer);
+            bar.as_ref().map_or_else(event, |bar| bar.suspend(event));
+        })
+        .await;
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
         interrupt.abort();
         let report = match ended {
             Err(e) if stopping.is_set() => {

@@ -42,7 +42,7 @@ pub(super) struct Activations {
 impl Matrix {
     /// Quantises weights; None where a row is not made of whole blocks.
     pub(super) fn quantised(weights: &[f32], rows: usize, columns: usize) -> Option<Self> {
-        let whole = columns > 0 && columns % BLOCK == 0 && weights.len() == rows * columns;
+        let whole = columns > 0 && columns.is_multiple_of(BLOCK) && weights.len() == rows * columns;
         let (blocks, _) = weights.as_chunks::<BLOCK>();
         let one = |block: &[f32; BLOCK]| {
             let (scale, inverse) = scale(block, WEIGHT_MAX);
