@@ -41,7 +41,7 @@ impl Printer {
         }
     }
 
-    /// A table for people on stdout.
+    /// A table for people on stdout. A cell is one line, or a tenant's line break would make rows of its own.
     pub(super) fn table(self, head: &[&str], rows: Vec<Vec<String>>) {
         if self.json {
             return;
@@ -49,7 +49,7 @@ impl Printer {
         let mut table = Table::new();
         table.load_preset(presets::NOTHING).set_header(head);
         for row in rows {
-            table.add_row(row.iter().map(|cell| shown(cell)));
+            table.add_row(row.iter().map(|cell| shown(cell).replace('\n', "\\n").replace('\t', "\\t")));
         }
         self.text(&table.lines().map(|line| line.trim_end().to_string()).collect::<Vec<_>>().join("\n"));
     }

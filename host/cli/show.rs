@@ -6,9 +6,11 @@ use super::printer::Printer;
 use super::report::{RunView, print_case, print_run};
 use super::trial_report;
 use crate::place::Place;
+use crate::plan;
 use crate::tenant_folder::TenantFolder;
 use fapo_core::InputError;
 use fapo_core::case::{Case, read_dataset};
+use fapo_core::names::is_name;
 use fapo_engine::optimize::derive;
 use fapo_engine::stored::{StoredRun, read_run};
 use std::path::{Path, PathBuf};
@@ -82,11 +84,19 @@ fn print_stored(place: &Place, folder: &Path, stored: &StoredRun, printer: Print
     print_run(&view, &cases, printer);
 }
 
-/// The run's cases with their labels; None where the dataset is no longer there or has changed since.
+/// The run's planned cases with their labels; None where the dataset is no longer there or has changed since.
 pub(super) fn cases(place: &Place, stored: &StoredRun) -> Option<Vec<Case>> {
     let config = &stored.run_config;
     let (tenant, path) = (config["tenant_id"].as_str()?, config["dataset_path"].as_str()?);
+    if !is_name(tenant) {
+        return None;
+    }
     let text = TenantFolder::open(&place.root, tenant).ok()?.text("dataset_path", path).ok()?;
     let dataset = read_dataset(path, &text).ok()?;
-    (config["fapo"]["identity"]["dataset"] == dataset.digest.as_str()).then_some(dataset.cases)
+    if *stored.identity("dataset") != dataset.digest.as_str() {
+        return None;
+    }
+    let limit = stored.identity("limit").as_u64().and_then(|limit| usize::try_from(limit).ok());
+    let ids: Vec<String> = serde_json::from_value(stored.identity("case_ids").clone()).unwrap_or_default();
+    plan::planned(path, dataset.cases, limit, &ids).ok()
 }

@@ -193,3 +193,20 @@ pub fn step_diagnostics(steps: &[TimedStep]) -> Vec<String> {
     }
     notes
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    /// A run that goes on reads scores back; one bit less would be another result.
+    #[test]
+    fn a_number_read_back_is_the_number_that_was_written() {
+        let mut state = 7_u64;
+        for _ in 0..20_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let written = f64::from_bits(0x3ff0_0000_0000_0000 | (state >> 12)) * 100.0;
+            let read: Value = serde_json::from_str(&json!(written).to_string()).expect("JSON");
+            assert_eq!(read.as_f64().map(f64::to_bits), Some(written.to_bits()));
+        }
+    }
+}
