@@ -5,7 +5,7 @@ use fapo_core::variant::Edit;
 use fapo_template::{MessageTemplate, Prompt, Role, Segment};
 
 /// Turns of the two few-shot variants.
-const TURNS: [usize; 2] = [8, 4];
+const TURNS: [usize; 2] = [4, 8];
 /// Labels that still make a list one can read.
 const LABELS_MAX: usize = 30;
 /// The cue at the end of the question.

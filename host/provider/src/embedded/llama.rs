@@ -37,8 +37,8 @@ pub(super) struct Shape {
     /// Numbers of a head.
     pub(super) head: usize,
     /// Most tokens.
-    context: usize,
-    epsilon: f32,
+    pub(super) context: usize,
+    pub(super) epsilon: f32,
 }
 
 struct Layer {
