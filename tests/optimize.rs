@@ -280,6 +280,9 @@ fn a_trial_shows_what_changed_and_whether_its_scores_still_say_so() {
         diff["prompts"][0]["diff"].as_str().is_some_and(|text| text.contains("+") && text.contains("shortest phrase"))
     );
     assert_eq!((diff["train"]["broken"].as_array().map(Vec::len), &diff["train"]["cases"]), (Some(0), &20.into()));
+    let unknown = bench.fapo(&["diff", folder, "v000", "v099"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.stderr.contains("has no variant \"v099\""), "{}", unknown.stderr);
     let shown = bench.fapo(&["show", folder, "--json"]);
     assert_eq!(shown.code, 0, "{}", shown.stdout);
     assert_eq!((shown.line("trial"), &shown.line("check")["status"]), (end, &"ok".into()));

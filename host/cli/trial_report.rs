@@ -136,7 +136,12 @@ pub(super) fn definition(trial: &Path, variant: &str) -> Result<Definition, Inpu
 /// # Errors
 /// There is no such variant.
 pub(super) fn variant_file(trial: &Path, variant: &str) -> Result<Value, InputError> {
-    json_file(&trial.join("variants").join(variant.trim_start_matches('v')).join("variant.json"))
+    let folder = trial.join("variants").join(variant.trim_start_matches('v'));
+    if trial.join("trial.json").is_file() && !folder.is_dir() {
+        return Err(InputError::new(trial.display().to_string(), format!("has no variant {variant:?}"))
+            .hint("variants are v000, the baseline, and one for each attempt: fapo show <the trial>"));
+    }
+    json_file(&folder.join("variant.json"))
 }
 
 /// The report of a finished trial.
