@@ -54,7 +54,7 @@ pub struct Evaluation {
     pub run_config: Value,
     /// Forget what the folder holds.
     pub fresh: bool,
-    /// Only these cases for now; the run then stands as one that was stopped, and goes on without this.
+    /// Cases that this start is held to; the run then stands as one that was stopped, and a start without this goes on.
     pub part: Option<BTreeSet<String>>,
     /// Asks the run to end early.
     pub stop: StopSignal,
