@@ -2,6 +2,7 @@
 
 use fapo_core::digest;
 use fapo_core::grants::Grant;
+use fapo_core::limits::LIMITS;
 use fapo_core::ports::{Chain, Definition, Scorer};
 use fapo_engine::evaluate::Granted;
 use serde_json::{Map, Value, json};
@@ -37,6 +38,12 @@ pub fn of(
         "params": digest::of_json(&json!(definition.params)),
         "dataset": planned.dataset, "limit": planned.limit, "case_ids": planned.case_ids,
         "profile": digest::of_json(profile),
-        "models": models, "indexes": indexes, "limits": grant.limits,
+        "models": models, "indexes": indexes, "limits": limits(grant),
     })
+}
+
+/// The limits that a case can meet: those on compiling change no result.
+fn limits(grant: &Grant) -> Map<String, Value> {
+    let of_cases = LIMITS.iter().filter(|row| !row.name.starts_with("compile_"));
+    of_cases.map(|row| (row.name.to_string(), grant.limits.get(row.name).into())).collect()
 }

@@ -18,6 +18,8 @@ pub struct Place {
     pub work: PathBuf,
     /// Where the embedded model's file is kept, for every repository of the user.
     pub models: PathBuf,
+    /// Program that compiles components in a process of its own: this one, where it is `fapo`.
+    pub compiler: Option<PathBuf>,
 }
 
 /// The user's own folders, where the system has them.
@@ -42,7 +44,7 @@ impl Place {
             _ => in_root,
         };
         let models = user.cache.map_or_else(|| work.join("cache"), |folder| folder.join("fapo")).join("models");
-        Place { operator: operator.unwrap_or(found), root, work, models }
+        Place { operator: operator.unwrap_or(found), root, work, models, compiler: None }
     }
 
     /// Reads the operator's file.

@@ -142,7 +142,11 @@ pub async fn load(
 /// The machine does not give what it needs.
 pub fn sandbox(place: &Place, workers: u32) -> Result<Sandbox, InputError> {
     // Two instances a case: the chain's and the scorer's.
-    let settings = SandboxSettings { instances_max: workers * 2, compiled_cache: place.work.join("cache/compiled") };
+    let settings = SandboxSettings {
+        instances_max: workers * 2,
+        compiled_cache: place.work.join("cache/compiled"),
+        compiler: place.compiler.clone(),
+    };
     Sandbox::new(&settings).map_err(|e| sandbox_error("sandbox", &e))
 }
 

@@ -61,6 +61,7 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
     run(&["tenant", "new", "sums"]);
     run(&["tenant", "check", "demo_qa"]);
     run(&["tenant", "inspect", "tenants/demo_qa/stock.wasm"]);
+    run(&["limits", "demo_qa"]);
     run(&["doctor"]);
     bench.write(
         "hotpot.json",
@@ -93,6 +94,7 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
             "failing_step",
             "import",
             "index",
+            "limit",
             "plan",
             "progress",
             "removed",
@@ -163,6 +165,7 @@ fn each_command_has_a_help_with_an_example() {
         &["model", "rm"],
         &["doctor"],
         &["reset-tenant"],
+        &["limits"],
         &["schema"],
     ] {
         let ran = bench.fapo(&[command, &["--help"]].concat());
@@ -171,6 +174,19 @@ fn each_command_has_a_help_with_an_example() {
         text.push_str(&format!("$ fapo {} --help\n{}\n", command.join(" "), ran.stdout));
     }
     snapshot!(text);
+}
+
+#[test]
+fn the_page_of_limits_is_the_programs_own_and_a_tenant_gets_what_is_in_force() {
+    let bench = Bench::new();
+    let page = std::fs::read_to_string(root().join("docs/limits.md")).expect("the page");
+    assert_eq!(bench.fapo(&["limits", "--markdown"]).stdout, page, "fapo limits --markdown > docs/limits.md");
+    bench.append("fapo.toml", "\n[limits]\nsteps = 9\n");
+    bench.append("tenants/demo_qa/tenant.toml", "\n[requests.limits]\nsteps = 50\nhost_calls = 7\n");
+    let ran = bench.fapo(&["limits", "demo_qa", "--json"]);
+    let in_force =
+        |name: &str| ran.lines().into_iter().find(|line| line["name"] == name).expect("the limit")["in_force"].as_u64();
+    assert_eq!((in_force("steps"), in_force("host_calls")), (Some(9), Some(7)));
 }
 
 #[test]

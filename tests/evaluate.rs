@@ -1,6 +1,6 @@
 //! Runs over real components in the real sandbox.
 
-use crate::support::Bench;
+use crate::support::{Bench, without_times};
 use serde_json::Value;
 
 const CONFIG: &str = "tenants/demo_qa/configs/validation.json";
@@ -126,13 +126,7 @@ fn workers_do_not_change_results() {
         let bench = Bench::with_index();
         bench.edit(CONFIG, "\"max_workers\": 8", &format!("\"max_workers\": {workers}"));
         assert_eq!(eval(&bench, "20").code, 0);
-        rows(&bench)
-            .into_iter()
-            .map(|mut row| {
-                row["step_timings"] = Value::Null;
-                row
-            })
-            .collect::<Vec<_>>()
+        rows(&bench).into_iter().map(without_times).collect::<Vec<_>>()
     };
     assert_eq!(results("1"), results("16"));
 }

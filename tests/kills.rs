@@ -1,6 +1,6 @@
 //! Real kills: the binary is stopped by the k-th progress line, and the same command goes on.
 
-use crate::support::{Answer, Bench, FakeServer};
+use crate::support::{Answer, Bench, FakeServer, without_times};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -30,8 +30,7 @@ fn server() -> FakeServer {
 fn rows(bench: &Bench) -> Vec<Value> {
     let text = bench.read(&format!("{RUN}/results.jsonl"));
     let row = |line: &str| {
-        let mut row: Value = serde_json::from_str(line).expect("JSON");
-        row["step_timings"] = Value::Null;
+        let mut row = without_times(serde_json::from_str(line).expect("JSON"));
         row["fapo"]["calls"] = Value::Null;
         row
     };

@@ -11,6 +11,7 @@ macro_rules! snapshot {
     };
 }
 
+mod attack;
 mod bad_input;
 mod commands;
 mod evaluate;

@@ -39,6 +39,8 @@ pub enum Line {
     Diff(Box<DiffLine>),
     /// Something was checked.
     Check(CheckLine),
+    /// A limit on components.
+    Limit(LimitLine),
     /// A component's passport.
     Component(ComponentLine),
     /// A file or folder was made.
@@ -360,6 +362,21 @@ pub enum CheckStatus {
     Warning,
     /// Does not work.
     Error,
+}
+
+/// See [`Line::Limit`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LimitLine {
+    /// Its name in `tenant.toml` and `fapo.toml`; the unit stands last.
+    pub name: String,
+    /// What is counted.
+    pub summary: String,
+    /// Value where nobody says otherwise.
+    pub default: u64,
+    /// Most an operator can set.
+    pub maximum: u64,
+    /// Value in force for the tenant that was named.
+    pub in_force: Option<u64>,
 }
 
 /// See [`Line::Component`].

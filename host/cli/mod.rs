@@ -3,12 +3,14 @@
 mod adopt;
 mod attribute;
 mod compare;
+mod compile_component;
 mod data_import;
 mod demo;
 mod diff;
 mod doctor;
 mod eval;
 mod index_build;
+mod limits;
 pub mod lines;
 mod live;
 mod model;
@@ -112,6 +114,9 @@ enum Command {
     /// Print the JSON schema of the lines that `--json` prints.
     #[command(after_help = "Example: fapo schema > cli-lines.schema.json")]
     Schema,
+    Limits(limits::LimitsTable),
+    #[command(hide = true)]
+    CompileComponent(compile_component::CompileComponent),
 }
 
 #[derive(Subcommand)]
@@ -143,7 +148,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let printer = Printer::new(cli.globals.json);
-    let place = Place::new(cli.globals.root, cli.globals.operator, cli.globals.work, user_folders());
+    let mut place = Place::new(cli.globals.root, cli.globals.operator, cli.globals.work, user_folders());
+    if let Command::CompileComponent(compile) = &cli.command {
+        return compile.run(printer);
+    }
+    place.compiler = std::env::current_exe().ok();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -194,6 +203,8 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
         Command::Model(model) => model.run(place, printer),
         Command::Doctor(doctor) => doctor.run(place, printer),
         Command::ResetTenant(reset) => reset.run(place, printer),
+        Command::Limits(limits) => limits.run(place, printer),
+        Command::CompileComponent(_) => Ok(Exit::Done),
         Command::Schema => {
             Printer::new(false).text(&format!("{:#}", lines::schema()));
             Ok(Exit::Done)

@@ -235,6 +235,14 @@ fn print_logs(record: &CaseRecord, printer: Printer) {
         if used.log_lines_lost > 0 {
             printer.text(&format!("log of the {role}: {} lines did not fit", used.log_lines_lost));
         }
+        let wall = used.wall;
+        printer.text(&format!(
+            "time of the {role}: {:.3} s in the component, {:.3} s queued, {:.3} s in model calls, {:.3} s in searches",
+            wall.guest, wall.queue, wall.provider, wall.retrieval
+        ));
+        if used.stream_bytes_lost > 0 {
+            printer.text(&format!("stdout and stderr of the {role}: {} bytes did not fit", used.stream_bytes_lost));
+        }
         for denial in &used.denials {
             printer.text(&format!("denied to the {role}: {denial}"));
         }
@@ -244,8 +252,12 @@ fn print_logs(record: &CaseRecord, printer: Printer) {
 /// What each role used of each limit that is counted: `{"chain": {"fuel_units": {"used", "limit"}}}`.
 fn limits_used(record: &CaseRecord, limits: &Value) -> Value {
     let of = |used: &ResourceUse| -> Value {
-        let counted =
-            [("fuel_units", used.fuel), ("memory_bytes", used.memory_bytes_peak), ("host_calls", used.host_calls)];
+        let counted = [
+            ("fuel_units", used.fuel),
+            ("memory_bytes", used.memory_bytes_peak),
+            ("host_calls", used.host_calls),
+            ("traffic_bytes", used.traffic_bytes),
+        ];
         let rows: Map<String, Value> = counted
             .into_iter()
             .filter(|(name, _)| LIMITS.iter().any(|row| row.name == *name))

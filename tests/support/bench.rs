@@ -21,6 +21,12 @@ pub fn guest() -> &'static Path {
     GUEST.get_or_init(|| component(&root().join("tests/guests"), "hostile_guests"))
 }
 
+/// Hostile guests below the SDK.
+pub fn raw_guest() -> &'static Path {
+    static GUEST: OnceLock<PathBuf> = OnceLock::new();
+    GUEST.get_or_init(|| component(&root().join("tests/guests/raw"), "raw_guests"))
+}
+
 /// The component of the tenant `hotpotqa`.
 pub fn hotpotqa() -> &'static Path {
     static HOTPOTQA: OnceLock<PathBuf> = OnceLock::new();
@@ -33,8 +39,10 @@ fn component(folder: &Path, package: &str) -> PathBuf {
 }
 
 /// Compiled components are shared by the tests of one run: they are the same bytes.
-fn compiled() -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled")
+pub fn compiled() -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+    private(&folder);
+    folder
 }
 
 /// Where the binary keeps compiled components.
@@ -124,7 +132,7 @@ impl Bench {
         self.write(file, &text.replace(from, to));
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fapo"));
         command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
         // The person's own configuration is not part of a test, and backtraces are not part of a message.

@@ -3,8 +3,17 @@
 mod bench;
 mod server;
 
-pub use bench::{Bench, Ran, guest, root};
+pub use bench::{Bench, Ran, compiled, guest, raw_guest, root};
 pub use server::{Answer, FakeServer};
+
+/// A row of results without what the clock says.
+pub fn without_times(mut row: serde_json::Value) -> serde_json::Value {
+    row["step_timings"] = serde_json::Value::Null;
+    for role in ["chain", "scorer"] {
+        row["fapo"]["used"][role]["wall"] = serde_json::Value::Null;
+    }
+    row
+}
 
 /// Says what a test measured, or that it was skipped.
 #[expect(clippy::print_stderr, reason = "for whoever reads the tests' output")]

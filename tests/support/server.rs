@@ -21,7 +21,7 @@ pub enum Answer {
 /// A running server; it stops when dropped.
 pub struct FakeServer {
     port: u16,
-    asked: Arc<Mutex<BTreeMap<String, usize>>>,
+    seen: Arc<Mutex<Vec<(String, Value)>>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -29,8 +29,8 @@ impl FakeServer {
     pub fn start(answer: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let (asked, stop) = (Arc::new(Mutex::new(BTreeMap::new())), Arc::new(AtomicBool::new(false)));
-        let (counted, stopped) = (Arc::clone(&asked), Arc::clone(&stop));
+        let (seen, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (counted, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
@@ -42,7 +42,7 @@ impl FakeServer {
                 }
             }
         });
-        FakeServer { port, asked, stop }
+        FakeServer { port, seen, stop }
     }
 
     pub fn origin(&self) -> String {
@@ -51,12 +51,21 @@ impl FakeServer {
 
     /// How often each last user message was asked.
     pub fn asked(&self) -> BTreeMap<String, usize> {
-        self.asked.lock().expect("not poisoned").clone()
+        let mut asked = BTreeMap::new();
+        for (_, body) in self.seen() {
+            *asked.entry(last_message(&body)).or_insert(0) += 1;
+        }
+        asked
+    }
+
+    /// Head and body of each request.
+    pub fn seen(&self) -> Vec<(String, Value)> {
+        self.seen.lock().expect("not poisoned").clone()
     }
 
     /// Requests in all.
     pub fn requests(&self) -> usize {
-        self.asked().values().sum()
+        self.seen().len()
     }
 }
 
@@ -68,9 +77,9 @@ impl Drop for FakeServer {
     }
 }
 
-fn serve(mut stream: TcpStream, answer: &Answer, asked: &Mutex<BTreeMap<String, usize>>) {
+fn serve(mut stream: TcpStream, answer: &Answer, seen: &Mutex<Vec<(String, Value)>>) {
     let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
-    let mut length = 0;
+    let (mut length, mut head) = (0, String::new());
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).unwrap_or(0) == 0 {
@@ -82,15 +91,15 @@ fn serve(mut stream: TcpStream, answer: &Answer, asked: &Mutex<BTreeMap<String, 
         if line == "\r\n" {
             break;
         }
+        head.push_str(&line);
     }
     let mut body = vec![0; length];
     if reader.read_exact(&mut body).is_err() {
         return;
     }
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let messages = body["messages"].as_array().cloned().unwrap_or_default();
-    let last = messages.last().and_then(|m| m["content"].as_str()).unwrap_or_default().to_string();
-    *asked.lock().expect("not poisoned").entry(last.clone()).or_insert(0) += 1;
+    let last = last_message(&body);
+    seen.lock().expect("not poisoned").push((head, body));
     let (status, text) = match answer {
         Answer::Reply(make) => {
             let choice =
@@ -114,4 +123,9 @@ fn serve(mut stream: TcpStream, answer: &Answer, asked: &Mutex<BTreeMap<String, 
         "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
         text.len()
     );
+}
+
+fn last_message(body: &Value) -> String {
+    let messages = body["messages"].as_array();
+    messages.and_then(|m| m.last()).and_then(|m| m["content"].as_str()).unwrap_or_default().to_string()
 }

@@ -9,9 +9,6 @@ use std::collections::HashMap;
 /// Longest row of a dataset, bytes.
 pub const ROW_BYTES_MAX: usize = 4 << 20;
 
-/// Deepest nesting of a row's JSON.
-pub const ROW_DEPTH_MAX: usize = 32;
-
 /// One row of a dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Case {
@@ -100,10 +97,10 @@ fn read_row(subject: &str, line: &str) -> Result<Case, InputError> {
     if line.len() > ROW_BYTES_MAX {
         return Err(wrong(format!("the row is {} bytes long; at most {ROW_BYTES_MAX} are read", line.len())));
     }
-    let value: Value = serde_json::from_str(line).map_err(|e| wrong(format!("not JSON: {}", column_only(&e))))?;
-    if depth(&value) > ROW_DEPTH_MAX {
-        return Err(wrong(format!("nested deeper than {ROW_DEPTH_MAX} levels")));
-    }
+    let value = crate::json::read(line).map_err(|e| {
+        let what = if e.is_data() { "" } else { "not JSON: " };
+        wrong(format!("{what}{}", column_only(&e)))
+    })?;
     let Value::Object(mut row) = value else {
         return Err(wrong("not a JSON object".into()));
     };
@@ -146,14 +143,6 @@ fn column_only(e: &serde_json::Error) -> String {
     match text.rfind(" at line ") {
         Some(at) => format!("{} (column {})", &text[..at], e.column()),
         None => text,
-    }
-}
-
-fn depth(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
-        _ => 0,
     }
 }
 

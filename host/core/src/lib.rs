@@ -12,6 +12,7 @@ pub mod fault;
 pub mod grants;
 pub mod held_out;
 pub mod input_error;
+pub mod json;
 pub mod limits;
 pub mod names;
 pub mod ports;

@@ -54,6 +54,8 @@ limits! {
     call_wall_ms = 10_000, 600_000;
     /// Wall time of one case in one role with everything it waits for, milliseconds. Guards only.
     case_wall_ms = 1_800_000, 86_400_000;
+    /// Wall time of one host call with all its retries, milliseconds. Guards only.
+    host_call_wall_ms = 900_000, 86_400_000;
     /// Linear memory of one instance, bytes.
     memory_bytes = 67_108_864, 268_435_456;
     /// Elements of one table.
@@ -62,6 +64,8 @@ limits! {
     host_calls = 2_000, 1_000_000;
     /// Bytes that cross from guest to host in one call.
     call_bytes = 4_194_304, 33_554_432;
+    /// Bytes that cross from guest to host in all calls of one case, log lines included.
+    traffic_bytes = 67_108_864, 1_073_741_824;
     /// Steps of one case.
     steps = 256, 4_096;
     /// Bytes of one text field of a step; the rest is cut and marked.
@@ -72,6 +76,10 @@ limits! {
     log_bytes = 65_536, 1_048_576;
     /// Size of a component file, bytes.
     component_bytes = 33_554_432, 134_217_728;
+    /// Processor time of compiling a component, seconds.
+    compile_cpu_seconds = 120, 3_600;
+    /// Memory of compiling a component, bytes.
+    compile_memory_bytes = 2_147_483_648, 17_179_869_184;
 }
 
 impl Limits {

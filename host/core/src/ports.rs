@@ -46,6 +46,9 @@ pub struct ResourceUse {
     pub memory_bytes_peak: u64,
     /// Calls into the host.
     pub host_calls: u64,
+    /// Bytes that crossed from guest to host in them.
+    #[serde(default)]
+    pub traffic_bytes: u64,
     /// Calls answered `denied`, by interface.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub denials: Vec<String>,
@@ -55,6 +58,29 @@ pub struct ResourceUse {
     /// Log lines that did not fit.
     #[serde(default)]
     pub log_lines_lost: u64,
+    /// Bytes of stdout and stderr that did not fit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stream_bytes_lost: u64,
+    /// Where the wall time went.
+    #[serde(default)]
+    pub wall: WallTime,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// Wall time of one case in one role, split by what it was spent on, seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WallTime {
+    /// In the component, its yields to others included.
+    pub guest: f64,
+    /// Waiting for a place in the sandbox.
+    pub queue: f64,
+    /// In model calls, their own queues and retries included.
+    pub provider: f64,
+    /// In searches.
+    pub retrieval: f64,
 }
 
 /// A step with the time the host measured for it.

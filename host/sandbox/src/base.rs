@@ -1,10 +1,13 @@
 //! What every role's store holds: the virtual WASI, the meters, the log.
 
+use crate::defence::{Defence, Defences};
 use crate::ring::{LogRing, StreamRing};
 use crate::virtual_wasi;
 use fapo_core::fault::FaultKind;
 use fapo_core::limits::Limits;
-use fapo_core::ports::ResourceUse;
+use fapo_core::ports::{ResourceUse, WallTime};
+use std::future::Future;
+use std::time::{Duration, Instant};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView};
 
@@ -29,8 +32,15 @@ pub(crate) struct Base {
     table: ResourceTable,
     /// Limits in force.
     pub(crate) limits: Limits,
+    /// Defences in force.
+    pub(crate) defences: Defences,
+    /// What the guest wrote to stdout.
+    stdout: StreamRing,
     /// What the guest wrote to stderr.
     pub(crate) stderr: StreamRing,
+    /// Wall time so far; of the guest's share everything but what is waited for.
+    pub(crate) wall: WallTime,
+    began: Instant,
     /// Log lines.
     pub(crate) log: LogRing,
     /// Name of the limit that refused the guest memory or table elements.
@@ -40,27 +50,34 @@ pub(crate) struct Base {
     memory_bytes: u64,
     memory_bytes_peak: u64,
     host_calls: u64,
+    traffic_bytes: u64,
     /// Calls answered `denied`.
     pub(crate) denials: Vec<String>,
 }
 
 impl Base {
     /// A fresh state; `seed` decides the guest's randomness.
-    pub(crate) fn new(seed: &str, limits: Limits) -> Self {
-        let (stdout, stderr) = (StreamRing::default(), StreamRing::default());
+    pub(crate) fn new(seed: &str, limits: Limits, defences: Defences) -> Self {
+        let bounded = defences.has(Defence::StreamRing);
+        let (stdout, stderr) = (StreamRing::new(bounded), StreamRing::new(bounded));
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         Base {
-            wasi: virtual_wasi::context(seed, &stdout, &stderr),
+            wasi: virtual_wasi::context(seed, &stdout, &stderr, defences),
             table,
             limits,
+            defences,
+            stdout,
             stderr,
+            wall: WallTime::default(),
+            began: Instant::now(),
             log: LogRing::default(),
             growth_refused: None,
             ticks: 0,
             memory_bytes: 0,
             memory_bytes_peak: 0,
             host_calls: 0,
+            traffic_bytes: 0,
             denials: Vec::new(),
         }
     }
@@ -69,17 +86,32 @@ impl Base {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 
-    /// Counts `n` calls into the host.
-    pub(crate) fn count_calls(&mut self, n: usize) -> wasmtime::Result<()> {
+    /// Fuel of one case.
+    pub(crate) fn fuel_units(&self) -> u64 {
+        if self.defences.has(Defence::Fuel) { self.limits.fuel_units } else { u64::MAX }
+    }
+
+    /// Counts `n` calls into the host that carry `bytes`.
+    pub(crate) fn count_calls(&mut self, n: usize, bytes: usize) -> wasmtime::Result<()> {
+        let passed = |limit: &'static str, message: String| {
+            Err(wasmtime::Error::new(LimitPassed { limit, message, kind: FaultKind::LimitExceeded }))
+        };
         self.host_calls += n as u64;
-        if self.host_calls > self.limits.host_calls {
-            return Err(wasmtime::Error::new(LimitPassed {
-                limit: "host_calls",
-                message: format!("more than {} host calls in one case", self.limits.host_calls),
-                kind: FaultKind::LimitExceeded,
-            }));
+        self.traffic_bytes += bytes as u64;
+        if self.host_calls > self.limits.host_calls && self.defences.has(Defence::HostCalls) {
+            return passed("host_calls", format!("more than {} host calls in one case", self.limits.host_calls));
+        }
+        if self.traffic_bytes > self.limits.traffic_bytes && self.defences.has(Defence::Traffic) {
+            let most = self.limits.traffic_bytes;
+            return passed("traffic_bytes", format!("more than {most} bytes in the host calls of one case"));
         }
         Ok(())
+    }
+
+    /// The longest that one host call may take.
+    pub(crate) fn host_call_wall(&self) -> Duration {
+        let guarded = self.defences.has(Defence::HostCallWall);
+        Duration::from_millis(if guarded { self.limits.host_call_wall_ms } else { u64::MAX >> 20 })
     }
 
     /// Notes a call that the role may not make.
@@ -92,8 +124,16 @@ impl Base {
     /// What was used so far; `fuel` is what the store has left.
     pub(crate) fn used(&mut self, fuel_left: u64) -> ResourceUse {
         let (log, log_lines_lost) = self.log.take();
+        let waited = self.wall.provider + self.wall.retrieval;
+        self.wall.guest = (self.began.elapsed().as_secs_f64() - waited).max(0.0);
+        for part in [&mut self.wall.guest, &mut self.wall.provider, &mut self.wall.retrieval] {
+            *part = to_micros(*part);
+        }
         ResourceUse {
-            fuel: self.limits.fuel_units.saturating_sub(fuel_left),
+            fuel: self.fuel_units().saturating_sub(fuel_left),
+            traffic_bytes: self.traffic_bytes,
+            stream_bytes_lost: self.stdout.lost() + self.stderr.lost(),
+            wall: self.wall,
             memory_bytes_peak: self.memory_bytes_peak,
             host_calls: self.host_calls,
             denials: std::mem::take(&mut self.denials),
@@ -104,7 +144,8 @@ impl Base {
 
     /// A line of the guest's log.
     pub(crate) fn write_log(&mut self, level: &str, message: &str) {
-        let bytes_max = self.limits.log_bytes as usize;
+        let bounded = self.defences.has(Defence::LogRing);
+        let bytes_max = if bounded { self.limits.log_bytes as usize } else { usize::MAX };
         let cut = message.floor_char_boundary(message.len().min(4 << 10));
         self.log.push(format!("{level}: {}", &message[..cut]), bytes_max);
     }
@@ -113,7 +154,7 @@ impl Base {
 impl wasmtime::ResourceLimiter for Base {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.memory_bytes + (desired - current) as u64;
-        if total > self.limits.memory_bytes {
+        if total > self.limits.memory_bytes && self.defences.has(Defence::Memory) {
             self.growth_refused = Some("memory_bytes");
             return Ok(false);
         }
@@ -129,6 +170,22 @@ impl wasmtime::ResourceLimiter for Base {
         }
         Ok(true)
     }
+}
+
+/// Seconds to the microsecond.
+pub(crate) fn to_micros(seconds: f64) -> f64 {
+    (seconds * 1e6).round() / 1e6
+}
+
+/// `call`, ended where it takes longer than `wall`.
+pub(crate) async fn in_time<T>(wall: Duration, call: impl Future<Output = T>) -> wasmtime::Result<T> {
+    tokio::time::timeout(wall, call).await.map_err(|_| {
+        wasmtime::Error::new(LimitPassed {
+            limit: "host_call_wall_ms",
+            message: format!("one host call took longer than {} ms", wall.as_millis()),
+            kind: FaultKind::TimedOut,
+        })
+    })
 }
 
 /// A role's state: a [`Base`] and what only that role has.
@@ -158,7 +215,7 @@ macro_rules! with_base {
                 level: crate::bindings::fapo::tenant::log::Level,
                 message: String,
             ) -> wasmtime::Result<()> {
-                self.base.count_calls(1)?;
+                self.base.count_calls(1, message.len())?;
                 self.base.write_log(crate::convert::level(level), &message);
                 Ok(())
             }

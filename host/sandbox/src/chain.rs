@@ -1,9 +1,10 @@
 //! The chain role: a store that reaches the case's services, one case per store.
 
-use crate::base::{Base, LimitPassed, with_base};
+use crate::base::{Base, LimitPassed, in_time, to_micros, with_base};
 use crate::bindings::exports::fapo::tenant::chain::{Guest, GuestIndices};
 use crate::bindings::fapo::tenant::{judge_model, log, nodes, provider, retrieval, types};
 use crate::convert;
+use crate::defence::Defence;
 use crate::engine::Inner;
 use crate::load::ComponentInfo;
 use crate::stop::{self, ServiceEnd};
@@ -39,7 +40,8 @@ with_base!(ChainState);
 impl ChainState {
     /// Counts `n` calls and gives the services, where the calls are allowed now.
     fn call(&mut self, ids: &[StepId], bytes: usize) -> wasmtime::Result<Arc<dyn CaseServices>> {
-        self.base.count_calls(ids.len())?;
+        self.base.count_calls(ids.len(), bytes)?;
+        let (names, once) = (self.base.defences.has(Defence::NodeNames), self.base.defences.has(Defence::StepOnce));
         let refuse = |message: String| {
             Err(wasmtime::Error::new(LimitPassed { limit: "steps", message, kind: FaultKind::InvalidResult }))
         };
@@ -51,10 +53,10 @@ impl ChainState {
             }));
         }
         for id in ids {
-            if !self.nodes.contains(&id.node) {
+            if names && !self.nodes.contains(&id.node) {
                 return refuse(format!("a host call names node {:?}, which the graph does not have", cut(&id.node)));
             }
-            if self.returned.contains(id) {
+            if once && self.returned.contains(id) {
                 return refuse(format!("a host call names step {}#{}, which has ended", id.node, id.visit));
             }
         }
@@ -95,7 +97,10 @@ impl provider::Host for ChainState {
         let ids: Vec<StepId> = requests.iter().map(|r| r.id.clone()).collect();
         let bytes = requests.iter().flat_map(|r| &r.messages).map(|m| m.content.len()).sum();
         let services = self.call(&ids, bytes)?;
-        let replies = services.generate(requests).await.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
+        let began = Instant::now();
+        let served = in_time(self.base.host_call_wall(), services.generate(requests)).await;
+        self.base.wall.provider += began.elapsed().as_secs_f64();
+        let replies = served?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         for fault in replies.iter().filter_map(|r| r.as_ref().err()) {
             if let ContentFault::Denied(name) = fault {
                 self.base.deny(&format!("provider {}", cut(name)));
@@ -144,7 +149,10 @@ impl retrieval::Host for ChainState {
         let ids: Vec<StepId> = requests.iter().map(|r| r.id.clone()).collect();
         let bytes = requests.iter().map(|r| r.query.len()).sum();
         let services = self.call(&ids, bytes)?;
-        let results = services.search(requests).await.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
+        let began = Instant::now();
+        let served = in_time(self.base.host_call_wall(), services.search(requests)).await;
+        self.base.wall.retrieval += began.elapsed().as_secs_f64();
+        let results = served?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         let mut answers = Vec::with_capacity(results.len());
         for result in results {
             answers.push(match result {
@@ -169,7 +177,7 @@ impl nodes::Host for ChainState {
         &mut self,
         request: nodes::NodeRequest,
     ) -> wasmtime::Result<Result<nodes::NodeOutput, nodes::NodeError>> {
-        self.base.count_calls(1)?;
+        self.base.count_calls(1, 0)?;
         self.base.deny(&format!("nodes {}", cut(&request.component)));
         Ok(Err(nodes::NodeError::Denied(cut(&request.component).to_string())))
     }
@@ -192,7 +200,7 @@ impl judge_model::Host for ChainState {
         &mut self,
         request: judge_model::VerdictRequest,
     ) -> wasmtime::Result<Result<String, judge_model::JudgeError>> {
-        self.base.count_calls(1)?;
+        self.base.count_calls(1, 0)?;
         self.base.deny(&format!("judge-model {}", cut(&request.model)));
         Ok(Err(judge_model::JudgeError::Denied(cut(&request.model).to_string())))
     }
@@ -253,7 +261,7 @@ impl ChainComponent {
         nodes: BTreeSet<String>,
     ) -> Result<(Store<ChainState>, Guest), Fault> {
         let state = ChainState {
-            base: Base::new(seed, self.limits),
+            base: Base::new(seed, self.limits, self.inner.defences),
             services,
             nodes,
             returned: BTreeSet::new(),
@@ -278,6 +286,7 @@ impl ChainComponent {
         services: Arc<dyn CaseServices>,
     ) -> ChainOutcome {
         let mut outcome = ChainOutcome::default();
+        let asked = Instant::now();
         let slot = match self.inner.slot().await {
             Ok(slot) => slot,
             Err(e) => {
@@ -285,6 +294,7 @@ impl ChainComponent {
                 return outcome;
             }
         };
+        let queued = asked.elapsed().as_secs_f64();
         let nodes = definition.graph.nodes.iter().map(|n| n.name.clone()).collect();
         let (mut store, guest) = match self.open(&input.case_id, Some(services), nodes).await {
             Ok(open) => open,
@@ -301,6 +311,7 @@ impl ChainComponent {
             Err(End::Store(e)) => Some(stop::fault(Phase::Chain, &e, &store.data().base)),
         };
         outcome.used = store.data_mut().base.used(fuel_left);
+        outcome.used.wall.queue = to_micros(queued);
         // The store goes before its slot: a slot is free only when its memory is.
         drop(store);
         drop(slot);
@@ -386,10 +397,10 @@ impl OutputBudget {
         if self.steps > limits.steps {
             return Err(limit("steps", format!("more than {} steps in one case", limits.steps)));
         }
-        if !state.nodes.contains(&step.id.node) {
+        if state.base.defences.has(Defence::NodeNames) && !state.nodes.contains(&step.id.node) {
             return Err(invalid(format!("a step names node {:?}, which the graph does not have", cut(&step.id.node))));
         }
-        if !state.returned.insert(step.id.clone()) {
+        if !state.returned.insert(step.id.clone()) && state.base.defences.has(Defence::StepOnce) {
             return Err(invalid(format!("step {}#{} was returned twice", step.id.node, step.id.visit)));
         }
         match (step.origin, step.outputs.is_empty()) {
@@ -404,6 +415,7 @@ impl OutputBudget {
             }
             _ => {}
         }
+        let field_bytes = if state.base.defences.has(Defence::FieldCut) { limits.field_bytes } else { u64::MAX };
         let mut seen = BTreeSet::new();
         for entry in &mut step.outputs {
             if !is_name(&entry.name) || !seen.insert(entry.name.clone()) {
@@ -413,13 +425,13 @@ impl OutputBudget {
                     step.id.node
                 )));
             }
-            if cut_field(&mut entry.value, limits.field_bytes) {
+            if cut_field(&mut entry.value, field_bytes) {
                 step.diagnostics.push(format!("output {} truncated at {} bytes", entry.name, limits.field_bytes));
             }
             self.bytes += entry.value.len() as u64;
         }
         if let Some(text) = &mut step.output_text {
-            if cut_field(text, limits.field_bytes) {
+            if cut_field(text, field_bytes) {
                 step.diagnostics.push(format!("output-text truncated at {} bytes", limits.field_bytes));
             }
             self.bytes += text.len() as u64;

@@ -159,7 +159,7 @@ fn edge(e: &g::Edge) -> wit_graph::Edge {
 
 /// A catalogue as the guest gave it; `Err` says which JSON of it is none.
 pub(crate) fn catalogue_from(c: wit_chain::Catalogue) -> Result<g::Catalogue, String> {
-    let json = |what: String, text: &str| serde_json::from_str(text).map_err(|e| format!("{what} is not JSON: {e}"));
+    let json = |what: String, text: &str| fapo_core::json::read(text).map_err(|e| format!("{what} is not JSON: {e}"));
     let kinds = c
         .kinds
         .into_iter()
@@ -221,7 +221,7 @@ fn graph_from(spec: wit_graph::GraphSpec) -> Result<g::GraphSpec, String> {
         .into_iter()
         .map(|n| {
             Ok(g::NodeSpec {
-                settings: serde_json::from_str(&n.settings)
+                settings: object(&n.settings)
                     .map_err(|e| format!("settings of node {} are no JSON object: {e}", n.name))?,
                 name: n.name,
                 kind: n.kind,
@@ -272,4 +272,12 @@ fn source_from(s: wit_graph::ValueSource) -> g::ValueSource {
 
 pub(crate) fn problems_from(problems: Vec<wit_chain::Problem>) -> Vec<Problem> {
     problems.into_iter().map(|p| Problem { subject: p.subject, message: p.message }).collect()
+}
+
+fn object(text: &str) -> Result<serde_json::Map<String, Value>, String> {
+    match fapo_core::json::read(text) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err("another kind of value".into()),
+        Err(e) => Err(e.to_string()),
+    }
 }

@@ -3,6 +3,8 @@
 use crate::base::HasBase;
 use crate::cache::CompiledCache;
 use crate::chain::ChainComponent;
+use crate::compile::CompileLimits;
+use crate::defence::{Defence, Defences};
 use crate::load::{self, ComponentInfo, LoadError, Role};
 use crate::scorer::ScorerComponent;
 use crate::stop::CallTooLong;
@@ -35,6 +37,9 @@ pub struct SandboxSettings {
     pub instances_max: u32,
     /// Folder of compiled code; made where missing.
     pub compiled_cache: PathBuf,
+    /// Program that compiles in a process of its own, called with [`COMPILE_COMMAND`](crate::COMPILE_COMMAND); none
+    /// compiles in this process, which is for components one trusts.
+    pub compiler: Option<PathBuf>,
 }
 
 /// Why a component cannot be made ready.
@@ -85,6 +90,8 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     slots: Arc<Semaphore>,
     cache: CompiledCache,
+    compiler: Option<PathBuf>,
+    pub(crate) defences: Defences,
     stop: Arc<AtomicBool>,
     _ticker: Option<mpsc::Sender<()>>,
 }
@@ -101,6 +108,19 @@ impl Sandbox {
     /// # Errors
     /// The platform cannot give the address space, or the cache folder is not private.
     pub fn new(settings: &SandboxSettings) -> Result<Self, SandboxError> {
+        Self::with(settings, Defences::ALL)
+    }
+
+    /// A sandbox that lacks some defences, to show what they are for. Never for a component one does not trust.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    #[cfg(feature = "undefended")]
+    pub fn without(settings: &SandboxSettings, left_out: &[Defence]) -> Result<Self, SandboxError> {
+        Self::with(settings, Defences::without(left_out))
+    }
+
+    fn with(settings: &SandboxSettings, defences: Defences) -> Result<Self, SandboxError> {
         let instances = settings.instances_max.clamp(1, 4096);
         let engine = Engine::new(&config(instances)).map_err(|e| SandboxError::SetUp(format!("{e:#}")))?;
         let cache = CompiledCache::open(&settings.compiled_cache).map_err(|e| SandboxError::SetUp(e.to_string()))?;
@@ -123,7 +143,14 @@ impl Sandbox {
             })
             .map_err(|e| SandboxError::SetUp(e.to_string()))?;
         let slots = Arc::new(Semaphore::new(instances as usize));
-        Ok(Sandbox { inner: Arc::new(Inner { engine, slots, cache, stop, _ticker: Some(alive) }) })
+        let compiler = settings.compiler.clone();
+        let inner = Inner { engine, slots, cache, compiler, defences, stop, _ticker: Some(alive) };
+        Ok(Sandbox { inner: Arc::new(inner) })
+    }
+
+    /// Places in the pool that are free now.
+    pub fn slots_free(&self) -> usize {
+        self.inner.slots.available_permits()
     }
 
     /// Checks and compiles a component for its `chain` role.
@@ -157,7 +184,12 @@ impl Sandbox {
             return Err(SandboxError::Role { has: info.roles.iter().map(|r| r.name()).collect(), needed });
         }
         let (inner, digest) = (Arc::clone(&self.inner), info.digest.clone());
-        let compiled = tokio::task::spawn_blocking(move || inner.cache.component(&inner.engine, &digest, &bytes)).await;
+        let compile =
+            CompileLimits { cpu_seconds: limits.compile_cpu_seconds, memory_bytes: limits.compile_memory_bytes };
+        let compiled = tokio::task::spawn_blocking(move || {
+            inner.cache.component(&inner.engine, &digest, &bytes, inner.compiler.as_deref(), compile)
+        })
+        .await;
         match compiled {
             Ok(Ok(component)) => Ok((info, component)),
             Ok(Err(e)) => Err(SandboxError::Compile(format!("{e:#}"))),
@@ -176,12 +208,12 @@ impl Inner {
     pub(crate) fn store<T: HasBase>(&self, state: T) -> wasmtime::Result<Store<T>> {
         let mut store = Store::new(&self.engine, state);
         let (fuel, call_wall_ms) = {
-            let limits = &store.data_mut().base().limits;
-            (limits.fuel_units, limits.call_wall_ms)
+            let base = store.data_mut().base();
+            (base.fuel_units(), base.limits.call_wall_ms)
         };
         store.limiter(|state| state.base());
         store.set_fuel(fuel)?;
-        store.set_hostcall_fuel(HOSTCALL_FUEL);
+        store.set_hostcall_fuel(if self.defences.has(Defence::CallFuel) { HOSTCALL_FUEL } else { usize::MAX });
         store.set_epoch_deadline(1);
         // Ticks pass only while the guest runs: what it waits for in the host is not charged.
         store.epoch_deadline_callback(move |mut context| {
@@ -210,6 +242,13 @@ fn config(instances: u32) -> Config {
         .table_elements(200_000)
         .linear_memory_keep_resident(0)
         .table_keep_resident(0);
+    let mut config = compiler_config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// What compiled code depends on; the pool is not part of it.
+pub(crate) fn compiler_config() -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
@@ -229,7 +268,22 @@ fn config(instances: u32) -> Config {
         .wasm_threads(false)
         .wasm_gc(false)
         .wasm_function_references(false)
-        .wasm_exceptions(false)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        .wasm_exceptions(false);
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    #[test]
+    fn code_compiled_apart_fits_the_engine_that_runs_it() {
+        let hash = |config: &Config| {
+            let mut hasher = DefaultHasher::new();
+            Engine::new(config).expect("an engine").precompile_compatibility_hash().hash(&mut hasher);
+            hasher.finish()
+        };
+        assert_eq!(hash(&config(2)), hash(&compiler_config()));
+    }
 }

@@ -9,7 +9,9 @@ mod base;
 mod bindings;
 mod cache;
 mod chain;
+mod compile;
 mod convert;
+mod defence;
 mod engine;
 mod load;
 mod ring;
@@ -18,6 +20,9 @@ mod stop;
 mod virtual_wasi;
 
 pub use chain::ChainComponent;
+pub use compile::{COMPILE_COMMAND, CompileLimits, compile_here};
+#[cfg(feature = "undefended")]
+pub use defence::Defence;
 pub use engine::{Sandbox, SandboxError, SandboxSettings};
 pub use load::{ComponentInfo, LoadError, Role, inspect};
 pub use scorer::ScorerComponent;

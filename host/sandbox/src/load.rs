@@ -5,7 +5,7 @@
 
 use crate::virtual_wasi;
 use std::collections::BTreeSet;
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{CanonicalFunction, CanonicalOption, Encoding, Parser, Payload};
 
 /// Package of the contract this host speaks.
 const PACKAGE: &str = "fapo:tenant";
@@ -13,6 +13,10 @@ const PACKAGE: &str = "fapo:tenant";
 const VERSION: &str = "0.1.0";
 /// Deepest nesting of modules and components.
 const NESTING_MAX: usize = 8;
+/// Most core modules in one component.
+const CORE_MODULES_MAX: usize = 64;
+/// Longest stamp of an SDK, bytes.
+const SDK_BYTES_MAX: usize = 32;
 /// Custom section in which the SDK leaves its version.
 const SDK_SECTION: &str = "fapo:sdk";
 
@@ -87,6 +91,9 @@ pub enum LoadError {
         /// SDK version, where stamped.
         sdk: Option<String>,
     },
+    /// Uses asynchronous functions of the component model.
+    #[error("uses asynchronous functions, tasks or threads of the component model")]
+    Asynchronous,
     /// Imports what its roles may not have.
     #[error("imports {}, which {} may not have", .imports.join(", "), .roles)]
     Forbidden {
@@ -111,6 +118,7 @@ impl LoadError {
             LoadError::OtherVersion { .. } => {
                 "rebuild it with the SDK that belongs to this program (`fapo tenant build`)"
             }
+            LoadError::Asynchronous => "build it against the contract's functions, which are all synchronous",
             LoadError::Forbidden { .. } => {
                 "take the use out of the component: guests have no files, no sockets, and a scorer no model"
             }
@@ -170,6 +178,18 @@ fn allowed(import: &str, roles: &BTreeSet<Role>) -> bool {
     interface.is_some_and(|interface| roles.iter().any(|role| role.imports().contains(&interface)))
 }
 
+/// Whether a canonical function belongs to the asynchronous part of the component model, which this host keeps out.
+fn is_asynchronous(function: &CanonicalFunction) -> bool {
+    use CanonicalFunction::{Lift, Lower, ResourceDrop, ResourceNew, ResourceRep};
+    match function {
+        Lift { options, .. } | Lower { options, .. } => {
+            options.iter().any(|o| matches!(o, CanonicalOption::Async | CanonicalOption::Callback(_)))
+        }
+        ResourceNew { .. } | ResourceDrop { .. } | ResourceRep { .. } => false,
+        _ => true,
+    }
+}
+
 type Names = (Vec<String>, Vec<String>, Option<String>);
 
 /// Top-level imports and exports, sorted, and the SDK's stamp.
@@ -179,7 +199,7 @@ fn names(bytes: &[u8]) -> Result<Names, LoadError> {
         LoadError::NotAComponent(e.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
     };
     let (mut imports, mut exports, mut sdk) = (Vec::new(), Vec::new(), None);
-    let mut depth = 0usize;
+    let (mut depth, mut core_modules) = (0usize, 0usize);
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(|e| wrong(&e))? {
             Payload::Version { encoding, .. } => {
@@ -188,7 +208,11 @@ fn names(bytes: &[u8]) -> Result<Names, LoadError> {
                 }
                 depth += 1;
                 if depth > NESTING_MAX {
-                    return Err(wrong(&"nested too deeply"));
+                    return Err(wrong(&format!("nested deeper than {NESTING_MAX} levels")));
+                }
+                core_modules += usize::from(encoding == Encoding::Module);
+                if core_modules > CORE_MODULES_MAX {
+                    return Err(wrong(&format!("more than {CORE_MODULES_MAX} core modules")));
                 }
             }
             Payload::End(_) => depth = depth.saturating_sub(1),
@@ -202,8 +226,27 @@ fn names(bytes: &[u8]) -> Result<Names, LoadError> {
                     exports.push(export.map_err(|e| wrong(&e))?.name.name.to_string());
                 }
             }
-            Payload::CustomSection(section) if section.name() == SDK_SECTION && sdk.is_none() => {
-                sdk = std::str::from_utf8(section.data()).ok().map(|s| s.trim_matches('\0').chars().take(32).collect());
+            Payload::ComponentCanonicalSection(section) => {
+                for function in section {
+                    if is_asynchronous(&function.map_err(|e| wrong(&e))?) {
+                        return Err(LoadError::Asynchronous);
+                    }
+                }
+            }
+            Payload::CustomSection(section) if section.name() == SDK_SECTION => {
+                let stamp = std::str::from_utf8(section.data()).map_err(|e| wrong(&e))?.trim_matches('\0');
+                let version = |c: char| c.is_ascii_alphanumeric() || ".-+".contains(c);
+                if stamp.len() > SDK_BYTES_MAX || !stamp.chars().all(version) {
+                    return Err(wrong(&format!(
+                        "its section {SDK_SECTION} is no version of at most {SDK_BYTES_MAX} bytes"
+                    )));
+                }
+                match &sdk {
+                    Some(other) if other != stamp => {
+                        return Err(wrong(&format!("two sections {SDK_SECTION} that say {other} and {stamp}")));
+                    }
+                    _ => sdk = Some(stamp.to_string()),
+                }
             }
             _ => {}
         }

@@ -11,24 +11,49 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 const STREAM_BYTES_MAX: usize = 64 << 10;
 
 /// What a guest wrote to one of its standard streams.
-#[derive(Clone, Default)]
-pub(crate) struct StreamRing(Arc<Mutex<VecDeque<u8>>>);
+#[derive(Clone)]
+pub(crate) struct StreamRing {
+    kept: Arc<Mutex<Kept>>,
+    bytes_max: usize,
+}
+
+#[derive(Default)]
+struct Kept {
+    bytes: VecDeque<u8>,
+    lost: u64,
+}
 
 impl StreamRing {
+    /// An empty ring; one that is not `bounded` keeps everything.
+    pub(crate) fn new(bounded: bool) -> Self {
+        StreamRing { kept: Arc::default(), bytes_max: if bounded { STREAM_BYTES_MAX } else { usize::MAX } }
+    }
+
+    /// Bytes that did not fit.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lock().lost
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The last `bytes` of what was written, lossily decoded, trimmed.
     pub(crate) fn tail(&self, bytes: usize) -> String {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = &self.lock().bytes;
         let skip = kept.len().saturating_sub(bytes);
         let tail: Vec<u8> = kept.iter().skip(skip).copied().collect();
         String::from_utf8_lossy(&tail).trim().to_string()
     }
 
     fn push(&self, bytes: &[u8]) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = &bytes[bytes.len().saturating_sub(STREAM_BYTES_MAX)..];
-        let over = (kept.len() + bytes.len()).saturating_sub(STREAM_BYTES_MAX);
-        kept.drain(..over);
-        kept.extend(bytes);
+        let mut kept = self.lock();
+        let (newest, all) = (bytes.len().min(self.bytes_max), kept.bytes.len() + bytes.len());
+        let over = all.saturating_sub(self.bytes_max);
+        let gone = over - (bytes.len() - newest);
+        kept.bytes.drain(..gone);
+        kept.bytes.extend(&bytes[bytes.len() - newest..]);
+        kept.lost += over as u64;
     }
 }
 
@@ -118,11 +143,13 @@ mod tests {
 
     #[test]
     fn the_newest_words_stay() {
-        let ring = StreamRing::default();
+        let ring = StreamRing::new(true);
         ring.push(&vec![b'a'; STREAM_BYTES_MAX]);
         ring.push(b"the end");
         assert_eq!(ring.tail(9), "aathe end");
-        assert_eq!(ring.0.lock().expect("lock").len(), STREAM_BYTES_MAX);
+        assert_eq!((ring.lock().bytes.len(), ring.lost()), (STREAM_BYTES_MAX, 7));
+        ring.push(&vec![b'b'; STREAM_BYTES_MAX + 3]);
+        assert_eq!((ring.lock().bytes.len(), ring.lost()), (STREAM_BYTES_MAX, 10 + STREAM_BYTES_MAX as u64));
     }
 
     #[test]

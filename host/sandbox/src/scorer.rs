@@ -3,7 +3,7 @@
 //! [`ScorerState`] has no field through which a provider, an index or a node could be reached. Where a
 //! component of several roles imports them, they are answered `denied` and counted.
 
-use crate::base::{Base, with_base};
+use crate::base::{Base, to_micros, with_base};
 use crate::bindings::exports::fapo::tenant::scorer::{self, Guest, GuestIndices};
 use crate::bindings::fapo::tenant::{judge_model, log, nodes, provider, retrieval, types};
 use crate::convert;
@@ -38,7 +38,7 @@ with_base!(ScorerState);
 
 impl ScorerState {
     fn refuse(&mut self, interface: &str, name: &str) -> wasmtime::Result<String> {
-        self.base.count_calls(1)?;
+        self.base.count_calls(1, name.len())?;
         let shown: String = name.chars().take(64).collect();
         self.base.deny(&format!("{interface} {shown}"));
         Ok(shown)
@@ -154,7 +154,7 @@ impl ScorerComponent {
     }
 
     async fn open(&self, seed: &str) -> Result<(Store<ScorerState>, Guest), Fault> {
-        let state = ScorerState { base: Base::new(seed, self.limits) };
+        let state = ScorerState { base: Base::new(seed, self.limits, self.inner.defences) };
         let mut store =
             self.inner.store(state).map_err(|e| Fault::new(Phase::Host, FaultKind::Internal, format!("{e:#}")))?;
         let opened = async {
@@ -174,7 +174,8 @@ impl ScorerComponent {
             let (mut store, guest) = self.open("validate").await?;
             for (at, case) in chunk.iter().enumerate() {
                 store.data_mut().base.ticks = 0;
-                let _ = store.set_fuel(self.limits.fuel_units);
+                let fuel = store.data_mut().base.fuel_units();
+                let _ = store.set_fuel(fuel);
                 match guest.call_validate_case(&mut store, &labelled(case), profile).await {
                     Ok(Ok(())) => {}
                     Ok(Err(why)) => refused.push((chunk_at * VALIDATION_ROWS_PER_STORE + at, short(why))),
@@ -190,10 +191,12 @@ impl ScorerComponent {
 
     async fn score_case(&self, finished: &FinishedCase, profile: &String) -> ScoreOutcome {
         let failed = |fault| ScoreOutcome { result: Err(fault), used: ResourceUse::default() };
+        let asked = std::time::Instant::now();
         let slot = match self.inner.slot().await {
             Ok(slot) => slot,
             Err(e) => return failed(host_fault(e)),
         };
+        let queued = asked.elapsed().as_secs_f64();
         let (mut store, guest) = match self.open(&finished.case.case_id).await {
             Ok(open) => open,
             Err(fault) => return failed(fault),
@@ -205,7 +208,8 @@ impl ScorerComponent {
             Err(e) => Err(stop::fault(Phase::Scorer, &e, &store.data().base)),
         };
         let fuel_left = store.get_fuel().unwrap_or_default();
-        let used = store.data_mut().base.used(fuel_left);
+        let mut used = store.data_mut().base.used(fuel_left);
+        used.wall.queue = to_micros(queued);
         drop(store);
         drop(slot);
         ScoreOutcome { result, used }

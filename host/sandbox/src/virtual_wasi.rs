@@ -4,6 +4,7 @@
 //! step per reading, randomness seeded by the case; stdout and stderr go to small rings. Interfaces that are
 //! not linked here are refused when a component is loaded ([`crate::load`]).
 
+use crate::defence::{Defence, Defences};
 use crate::ring::StreamRing;
 use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,22 +65,22 @@ impl HostMonotonicClock for SteppedClock {
 }
 
 /// A context whose randomness depends on `seed` alone.
-pub(crate) fn context(seed: &str, stdout: &StreamRing, stderr: &StreamRing) -> WasiCtx {
+pub(crate) fn context(seed: &str, stdout: &StreamRing, stderr: &StreamRing, defences: Defences) -> WasiCtx {
     let bytes: [u8; 32] = Sha256::digest(seed.as_bytes()).into();
     let mut number = [0u8; 16];
     number.copy_from_slice(&bytes[..16]);
-    WasiCtx::builder()
-        .stdout(stdout.clone())
-        .stderr(stderr.clone())
-        .wall_clock(FrozenClock)
-        .monotonic_clock(SteppedClock::default())
-        .secure_random(Deterministic::new(bytes.to_vec()))
-        .insecure_random(Deterministic::new(bytes.to_vec()))
-        .insecure_random_seed(u128::from_le_bytes(number))
-        .max_random_size(1 << 16)
-        .allow_tcp(false)
-        .allow_udp(false)
-        .build()
+    let mut context = WasiCtx::builder();
+    context.stdout(stdout.clone()).stderr(stderr.clone()).max_random_size(1 << 16).allow_tcp(false).allow_udp(false);
+    if defences.has(Defence::FrozenClock) {
+        context.wall_clock(FrozenClock).monotonic_clock(SteppedClock::default());
+    }
+    if defences.has(Defence::SeededRandom) {
+        context
+            .secure_random(Deterministic::new(bytes.to_vec()))
+            .insecure_random(Deterministic::new(bytes.to_vec()))
+            .insecure_random_seed(u128::from_le_bytes(number));
+    }
+    context.build()
 }
 
 /// Links the interfaces of [`ALLOWED`] and no other.
