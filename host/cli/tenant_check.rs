@@ -9,7 +9,7 @@ use crate::tenant_folder::TenantFolder;
 use crate::{services, variant};
 use fapo_core::InputError;
 use fapo_core::case::Case;
-use fapo_core::ports::Scorer;
+use fapo_core::ports::{FinishedCase, Scorer};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,9 @@ pub(super) struct Check {
     /// The tenant.
     id: String,
 }
+
+/// Cases that a scorer is tried on.
+const SAMPLE: usize = 5;
 
 /// Documents of a tenant with the `##` headings each must have (formats of the original, §8 and §9).
 const DOCUMENTS: [(&str, &[&str]); 5] = [
@@ -114,6 +117,7 @@ async fn whole(
         InputError::new(format!("{}, case {:?}", config.dataset.path, cases[at].case_id), why)
             .hint("the scorer does not accept the row; mend it or the scoring_profile")
     }));
+    problems.extend(unsteady(&scorer, &subject, &cases, &profile).await);
     let mut warnings = variant::missing_context(&definition, &cases);
     // A missing key or index stops a run and not the tenant's correctness.
     if let Err(e) = services::open(place, operator, grant) {
@@ -121,6 +125,32 @@ async fn whole(
     }
     datasets.insert(config.dataset.path.clone(), cases);
     Ok((problems, warnings))
+}
+
+/// Scores a sample twice, once with the right answer as output and once with none: a scorer that says another thing the
+/// second time is no scorer.
+async fn unsteady(scorer: &dyn Scorer, subject: &str, cases: &[Case], profile: &Value) -> Option<InputError> {
+    for case in cases.iter().take(SAMPLE) {
+        for output_text in [case.expected_answer().unwrap_or_default(), ""] {
+            let finished = FinishedCase {
+                case: case.clone(),
+                steps: Vec::new(),
+                searches: Vec::new(),
+                output_text: output_text.into(),
+            };
+            let (first, second) = (scorer.score(&finished, profile).await, scorer.score(&finished, profile).await);
+            if first.result != second.result {
+                return Some(
+                    InputError::new(
+                        format!("{subject}, case {:?}", case.case_id),
+                        format!("scored twice, it said {:?} and {:?}", first.result, second.result),
+                    )
+                    .hint("a score may depend on the case, the output and the profile alone: no clock, no randomness"),
+                );
+            }
+        }
+    }
+    None
 }
 
 /// Case ids and contexts that stand in two splits.
@@ -174,5 +204,50 @@ fn documents(folder: &TenantFolder, checks: &mut Checks) {
             }
             Err(e) => checks.error(e),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fapo_core::fault::Fault;
+    use fapo_core::ports::{BoxFuture, ResourceUse, ScoreOutcome};
+    use fapo_core::score::{RawScore, Score};
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// Says another number each time, or always the same.
+    struct Scores {
+        by: u32,
+        said: AtomicU32,
+    }
+
+    impl Scorer for Scores {
+        fn digest(&self) -> &str {
+            "sha256:0"
+        }
+
+        fn validate<'a>(&'a self, _: &'a [Case], _: &'a Value) -> BoxFuture<'a, Result<Vec<(usize, String)>, Fault>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+
+        fn score<'a>(&'a self, _: &'a FinishedCase, _: &'a Value) -> BoxFuture<'a, ScoreOutcome> {
+            let composite = f64::from(self.said.fetch_add(self.by, Ordering::Relaxed));
+            let raw = RawScore { composite, breakdown: Vec::new(), feedback: String::new(), diagnostics: Vec::new() };
+            let result = Ok(Score::checked(raw).expect("a score"));
+            Box::pin(async { ScoreOutcome { result, used: ResourceUse::default() } })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_scorer_that_changes_its_mind_is_found_out() {
+        let row = r#"{"case_id": "a", "task_type": "t", "context": {}, "expected": {"answer": "x"}, "metadata": {}}"#;
+        let cases = fapo_core::case::read_dataset("d.jsonl", row).expect("a case").cases;
+        let check = async |by: u32| {
+            let scorer = Scores { by, said: AtomicU32::new(1) };
+            unsteady(&scorer, "tenant t, scorer", &cases, &Value::Null).await
+        };
+        assert!(check(0).await.is_none());
+        let found = check(1).await.expect("found out").to_string();
+        assert!(found.contains("case \"a\"") && found.contains("scored twice"), "{found}");
     }
 }
