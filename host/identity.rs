@@ -31,7 +31,7 @@ pub fn of(
     let models: Map<String, Value> = granted.models.iter().map(|(alias, p)| (alias.clone(), p.identity())).collect();
     let indexes: Map<String, Value> =
         granted.indexes.iter().map(|(name, i)| (name.clone(), i.digest().into())).collect();
-    json!({
+    let mut identity = json!({
         "chain": chain.digest(), "scorer": scorer.digest(),
         "graph": digest::of_json(&json!(definition.graph)),
         "prompts": digest::of_json(&json!(definition.prompts)),
@@ -39,7 +39,12 @@ pub fn of(
         "dataset": planned.dataset, "limit": planned.limit, "case_ids": planned.case_ids,
         "profile": digest::of_json(profile),
         "models": models, "indexes": indexes, "limits": limits(grant),
-    })
+    });
+    let nodes = chain.nodes();
+    if !nodes.is_empty() {
+        identity["components"] = json!(nodes);
+    }
+    identity
 }
 
 /// The limits that a case can meet: those on compiling change no result.

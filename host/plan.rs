@@ -13,8 +13,9 @@ use fapo_engine::evaluate::Evaluation;
 use fapo_engine::files::{DiskFiles, SystemClock};
 use fapo_engine::stop::StopSignal;
 use fapo_provider::ResponseCache;
-use fapo_sandbox::{ChainComponent, Sandbox, SandboxError, SandboxSettings, ScorerComponent};
+use fapo_sandbox::{ChainComponent, NodeMay, Sandbox, SandboxError, SandboxSettings, ScorerComponent};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -132,6 +133,17 @@ pub async fn load(
     }
     let limits = opened.grant.limits;
     let chain = sandbox.chain(chain, limits).await.map_err(|e| sandbox_error(&subject("chain"), &e))?;
+    let mut nodes = BTreeMap::new();
+    for (name, component) in &opened.grant.components {
+        let source = &opened.operator.components[component];
+        let bytes = crate::place::read_bytes(&place.root.join(&source.file))?;
+        let named = |names: &[String]| names.iter().cloned().collect();
+        let may = NodeMay { models: named(&source.models), indexes: named(&source.indexes) };
+        let subject = format!("node component {component}, {}", source.file);
+        let node = sandbox.node(bytes.into(), limits, may).await.map_err(|e| sandbox_error(&subject, &e))?;
+        nodes.insert(name.clone(), node);
+    }
+    let chain = chain.with_nodes(nodes);
     let scorer = sandbox.scorer(scorer_bytes, limits).await.map_err(|e| sandbox_error(&subject("scorer"), &e))?;
     Ok((chain, scorer))
 }

@@ -99,7 +99,8 @@ fn statically(file: &str, definition: &Definition, catalogue: &Catalogue) -> Vec
 fn beyond_grants(file: &str, graph: &GraphSpec, grant: &Grant) -> Vec<InputError> {
     let models: BTreeSet<String> = grant.models.keys().cloned().collect();
     let indexes: BTreeSet<String> = grant.indexes.keys().cloned().collect();
-    let refused = ungranted(graph, &models, &indexes, &BTreeSet::new());
+    let components: BTreeSet<String> = grant.components.keys().cloned().collect();
+    let refused = ungranted(graph, &models, &indexes, &components);
     refused
         .into_iter()
         .map(|handle| {

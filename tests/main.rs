@@ -18,6 +18,7 @@ mod evaluate;
 mod graphs;
 mod kills;
 mod layers;
+mod nodes;
 mod optimize;
 mod planted;
 mod real_model;

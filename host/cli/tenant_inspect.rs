@@ -41,9 +41,11 @@ impl Inspect {
         };
         let models = manifest.requests.models.iter();
         let indexes = manifest.requests.indexes.iter();
+        let components = manifest.requests.components.iter();
         let rows: Vec<Vec<String>> = models
             .map(|name| row("model", name, granted.models.get(name).map(|routes| routes.join(", "))))
             .chain(indexes.map(|name| row("index", name, granted.indexes.get(name).cloned())))
+            .chain(components.map(|name| row("component", name, granted.components.get(name).cloned())))
             .collect();
         if !rows.is_empty() {
             printer.text("");

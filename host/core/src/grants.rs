@@ -18,6 +18,8 @@ pub struct OperatorFile {
     pub models: BTreeMap<String, ModelRoute>,
     /// Indexes by the operator's name.
     pub indexes: BTreeMap<String, IndexSource>,
+    /// Node components by the operator's name.
+    pub components: BTreeMap<String, ComponentSource>,
     /// Grants by tenant.
     pub tenants: BTreeMap<String, TenantGrant>,
     /// Limits for every tenant.
@@ -98,6 +100,20 @@ pub struct IndexSource {
     pub b: f64,
 }
 
+/// A node component that tenants may be granted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComponentSource {
+    /// The .wasm file.
+    pub file: String,
+    /// Model aliases of the calling tenant that it may use; none where absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
+    /// Indexes of the calling tenant that it may search; none where absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<String>,
+}
+
 fn k1() -> f64 {
     0.9
 }
@@ -113,6 +129,8 @@ pub struct TenantGrant {
     pub models: BTreeMap<String, Vec<String>>,
     /// Tenant's index name to operator's index.
     pub indexes: BTreeMap<String, String>,
+    /// Tenant's component name to operator's component.
+    pub components: BTreeMap<String, String>,
     /// Whether the host may compile the tenant's own Cargo package. A build script of it runs outside every sandbox,
     /// with the rights of the person who runs the host.
     pub build: bool,
@@ -125,6 +143,8 @@ pub struct Grant {
     pub models: BTreeMap<String, ModelRoute>,
     /// Tenant's index name to the operator's name of it.
     pub indexes: BTreeMap<String, String>,
+    /// Tenant's component name to the operator's name of it.
+    pub components: BTreeMap<String, String>,
     /// Limits in force.
     pub limits: Limits,
 }
@@ -154,6 +174,17 @@ pub fn read_operator_file(file: &str, text: &str) -> Result<OperatorFile, InputE
                     format!("no index is called {index:?}"),
                 )
                 .hint(format!("add a table [indexes.{index}] with `corpus = \"…\"` to {file}")));
+            }
+        }
+    }
+    for (tenant, grant) in &operator.tenants {
+        for (name, component) in &grant.components {
+            if !operator.components.contains_key(component) {
+                return Err(InputError::new(
+                    format!("{file}, tenants.{tenant}.components.{name}"),
+                    format!("no component is called {component:?}"),
+                )
+                .hint(format!("add a table [components.{component}] with `file = \"….wasm\"` to {file}")));
             }
         }
     }
@@ -222,8 +253,21 @@ impl OperatorFile {
             })?;
             indexes.insert(name.clone(), index.clone());
         }
+        let mut components = BTreeMap::new();
+        for name in &manifest.requests.components {
+            let component = granted.components.get(name).ok_or_else(|| {
+                InputError::new(
+                    format!("tenant {id}"),
+                    format!("asks for node component {name:?}, which is not granted"),
+                )
+                .hint(format!(
+                    "add to {operator_file}: [tenants.{id}.components] {name} = \"<a name under [components]>\""
+                ))
+            })?;
+            components.insert(name.clone(), component.clone());
+        }
         let limits = Limits::effective(&self.limits, &manifest.requests.limits, id)?;
-        Ok(Grant { models, indexes, limits })
+        Ok(Grant { models, indexes, components, limits })
     }
 
     fn route(

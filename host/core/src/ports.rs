@@ -9,6 +9,7 @@ use fapo_graph::{CaseInput, Catalogue, GraphSpec, Step, StepId};
 use fapo_template::{Message, Prompt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -64,6 +65,34 @@ pub struct ResourceUse {
     /// Where the wall time went.
     #[serde(default)]
     pub wall: WallTime,
+    /// What the node components that a chain called used, beside the chain's own.
+    #[serde(default, skip_serializing_if = "NodesUsed::is_none")]
+    pub nodes: NodesUsed,
+}
+
+/// What all calls of node components used for one case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodesUsed {
+    /// Calls of node components.
+    pub calls: u64,
+    /// Fuel of all of them; each has the fuel of a case anew.
+    pub fuel: u64,
+    /// Most memory of one, bytes.
+    pub memory_bytes_peak: u64,
+}
+
+impl NodesUsed {
+    /// Whether no node component was called.
+    pub fn is_none(&self) -> bool {
+        self.calls == 0
+    }
+
+    /// Adds one call.
+    pub fn add(&mut self, used: &ResourceUse) {
+        self.calls += 1;
+        self.fuel += used.fuel;
+        self.memory_bytes_peak = self.memory_bytes_peak.max(used.memory_bytes_peak);
+    }
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -107,6 +136,10 @@ pub struct ChainOutcome {
 pub trait Chain: Send + Sync {
     /// Digest of the component's bytes.
     fn digest(&self) -> &str;
+    /// What identifies each node component it can call, by the tenant's name: its digest and what it may call.
+    fn nodes(&self) -> BTreeMap<String, Value> {
+        BTreeMap::new()
+    }
     /// Kinds, parameters and baseline.
     fn describe(&self) -> BoxFuture<'_, Result<Catalogue, Fault>>;
     /// What only the component can know to be wrong with a definition.

@@ -56,6 +56,8 @@ pub struct Requests {
     pub models: Vec<String>,
     /// Index names.
     pub indexes: Vec<String>,
+    /// Node components by name.
+    pub components: Vec<String>,
     /// Limits by name.
     pub limits: BTreeMap<String, u64>,
 }

@@ -5,7 +5,7 @@ use crate::ring::{LogRing, StreamRing};
 use crate::virtual_wasi;
 use fapo_core::fault::FaultKind;
 use fapo_core::limits::Limits;
-use fapo_core::ports::{ResourceUse, WallTime};
+use fapo_core::ports::{NodesUsed, ResourceUse, WallTime};
 use std::future::Future;
 use std::time::{Duration, Instant};
 use wasmtime::component::ResourceTable;
@@ -108,6 +108,18 @@ impl Base {
         Ok(())
     }
 
+    /// Holds one call to `call_bytes`.
+    pub(crate) fn check_call_bytes(&self, bytes: usize) -> wasmtime::Result<()> {
+        if bytes as u64 <= self.limits.call_bytes {
+            return Ok(());
+        }
+        Err(wasmtime::Error::new(LimitPassed {
+            limit: "call_bytes",
+            message: format!("one call of {bytes} bytes; the limit is {}", self.limits.call_bytes),
+            kind: FaultKind::LimitExceeded,
+        }))
+    }
+
     /// The longest that one host call may take.
     pub(crate) fn host_call_wall(&self) -> Duration {
         let guarded = self.defences.has(Defence::HostCallWall);
@@ -134,6 +146,7 @@ impl Base {
             traffic_bytes: self.traffic_bytes,
             stream_bytes_lost: self.stdout.lost() + self.stderr.lost(),
             wall: self.wall,
+            nodes: NodesUsed::default(),
             memory_bytes_peak: self.memory_bytes_peak,
             host_calls: self.host_calls,
             denials: std::mem::take(&mut self.denials),
@@ -170,6 +183,11 @@ impl wasmtime::ResourceLimiter for Base {
         }
         Ok(true)
     }
+}
+
+/// The error of a host call that the contract forbids.
+pub(crate) fn invalid_call(message: String) -> wasmtime::Error {
+    wasmtime::Error::new(LimitPassed { limit: "steps", message, kind: FaultKind::InvalidResult })
 }
 
 /// Seconds to the microsecond.

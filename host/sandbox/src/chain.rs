@@ -1,23 +1,25 @@
 //! The chain role: a store that reaches the case's services, one case per store.
 
-use crate::base::{Base, LimitPassed, in_time, to_micros, with_base};
+use crate::base::{Base, in_time, invalid_call, to_micros, with_base};
 use crate::bindings::exports::fapo::tenant::chain::{Guest, GuestIndices};
 use crate::bindings::fapo::tenant::{judge_model, log, nodes, provider, retrieval, types};
 use crate::convert;
 use crate::defence::Defence;
 use crate::engine::Inner;
 use crate::load::ComponentInfo;
+use crate::node::NodeComponent;
 use crate::stop::{self, ServiceEnd};
 use crate::virtual_wasi;
 use fapo_core::fault::{Fault, FaultKind, Phase};
 use fapo_core::limits::Limits;
 use fapo_core::names::is_name;
 use fapo_core::ports::{
-    BoxFuture, CaseServices, Chain, ChainOutcome, ContentFault, Definition, FinishReason, GenerateRequest, Problem,
-    SearchRequest, TimedStep,
+    BoxFuture, CaseServices, Chain, ChainOutcome, ContentFault, Definition, FinishReason, GenerateRequest, Hit,
+    NodesUsed, Problem, SearchRequest, TimedStep,
 };
 use fapo_graph::{CaseInput, Catalogue, Step, StepId, StepOrigin};
-use std::collections::BTreeSet;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::Store;
@@ -33,6 +35,10 @@ pub(crate) struct ChainState {
     returned: BTreeSet<StepId>,
     /// Host calls are answered only while `next` runs.
     running: bool,
+    /// Node components by the tenant's names.
+    granted_nodes: Arc<BTreeMap<String, NodeComponent>>,
+    /// What they used for this case.
+    nodes_used: NodesUsed,
 }
 
 with_base!(ChainState);
@@ -42,16 +48,8 @@ impl ChainState {
     fn call(&mut self, ids: &[StepId], bytes: usize) -> wasmtime::Result<Arc<dyn CaseServices>> {
         self.base.count_calls(ids.len(), bytes)?;
         let (names, once) = (self.base.defences.has(Defence::NodeNames), self.base.defences.has(Defence::StepOnce));
-        let refuse = |message: String| {
-            Err(wasmtime::Error::new(LimitPassed { limit: "steps", message, kind: FaultKind::InvalidResult }))
-        };
-        if bytes as u64 > self.base.limits.call_bytes {
-            return Err(wasmtime::Error::new(LimitPassed {
-                limit: "call_bytes",
-                message: format!("one call of {bytes} bytes; the limit is {}", self.base.limits.call_bytes),
-                kind: FaultKind::LimitExceeded,
-            }));
-        }
+        self.base.check_call_bytes(bytes)?;
+        let refuse = |message: String| Err(invalid_call(message));
         for id in ids {
             if names && !self.nodes.contains(&id.node) {
                 return refuse(format!("a host call names node {:?}, which the graph does not have", cut(&id.node)));
@@ -67,7 +65,7 @@ impl ChainState {
     }
 }
 
-fn cut(text: &str) -> &str {
+pub(crate) fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(text.len().min(64))]
 }
 
@@ -84,18 +82,7 @@ impl provider::Host for ChainState {
         &mut self,
         requests: Vec<provider::GenerateRequest>,
     ) -> wasmtime::Result<Vec<Result<provider::Generation, provider::ProviderError>>> {
-        let requests: Vec<GenerateRequest> = requests
-            .into_iter()
-            .map(|r| GenerateRequest {
-                id: convert::step_id_from(r.id),
-                model: r.model,
-                messages: r.messages.into_iter().map(convert::message_from).collect(),
-                output_tokens_max: r.output_tokens_max,
-                stop: r.stop,
-            })
-            .collect();
-        let ids: Vec<StepId> = requests.iter().map(|r| r.id.clone()).collect();
-        let bytes = requests.iter().flat_map(|r| &r.messages).map(|m| m.content.len()).sum();
+        let (requests, ids, bytes) = asked(requests);
         let services = self.call(&ids, bytes)?;
         let began = Instant::now();
         let served = in_time(self.base.host_call_wall(), services.generate(requests)).await;
@@ -110,7 +97,40 @@ impl provider::Host for ChainState {
     }
 }
 
-fn generation((text, finish): (String, FinishReason)) -> provider::Generation {
+/// Model calls as the host knows them, the steps that make them, and their bytes.
+pub(crate) fn asked(requests: Vec<provider::GenerateRequest>) -> (Vec<GenerateRequest>, Vec<StepId>, usize) {
+    let requests: Vec<GenerateRequest> = requests
+        .into_iter()
+        .map(|r| GenerateRequest {
+            id: convert::step_id_from(r.id),
+            model: r.model,
+            messages: r.messages.into_iter().map(convert::message_from).collect(),
+            output_tokens_max: r.output_tokens_max,
+            stop: r.stop,
+        })
+        .collect();
+    let ids = requests.iter().map(|r| r.id.clone()).collect();
+    let bytes = requests.iter().flat_map(|r| &r.messages).map(|m| m.content.len()).sum();
+    (requests, ids, bytes)
+}
+
+/// As [`asked`], for searches.
+pub(crate) fn searched(requests: Vec<retrieval::SearchRequest>) -> (Vec<SearchRequest>, Vec<StepId>, usize) {
+    let requests: Vec<SearchRequest> = requests
+        .into_iter()
+        .map(|r| SearchRequest { id: convert::step_id_from(r.id), index: r.index, query: r.query, k: r.k })
+        .collect();
+    let ids = requests.iter().map(|r| r.id.clone()).collect();
+    let bytes = requests.iter().map(|r| r.query.len()).sum();
+    (requests, ids, bytes)
+}
+
+pub(crate) fn hits(found: Vec<Hit>) -> Vec<retrieval::Hit> {
+    let hit = |h: Hit| retrieval::Hit { passage_id: h.passage_id, title: h.title, text: h.text, score: h.score };
+    found.into_iter().map(hit).collect()
+}
+
+pub(crate) fn generation((text, finish): (String, FinishReason)) -> provider::Generation {
     let finish = match finish {
         FinishReason::Stop => provider::FinishReason::Stop,
         FinishReason::Length => provider::FinishReason::Length,
@@ -120,7 +140,7 @@ fn generation((text, finish): (String, FinishReason)) -> provider::Generation {
     provider::Generation { text, finish }
 }
 
-fn provider_error(fault: ContentFault) -> provider::ProviderError {
+pub(crate) fn provider_error(fault: ContentFault) -> provider::ProviderError {
     match fault {
         ContentFault::Denied(name) => provider::ProviderError::Denied(cut(&name).to_string()),
         ContentFault::InvalidRequest(why) => provider::ProviderError::InvalidRequest(why),
@@ -142,12 +162,7 @@ impl retrieval::Host for ChainState {
         &mut self,
         requests: Vec<retrieval::SearchRequest>,
     ) -> wasmtime::Result<Vec<Result<Vec<retrieval::Hit>, retrieval::RetrievalError>>> {
-        let requests: Vec<SearchRequest> = requests
-            .into_iter()
-            .map(|r| SearchRequest { id: convert::step_id_from(r.id), index: r.index, query: r.query, k: r.k })
-            .collect();
-        let ids: Vec<StepId> = requests.iter().map(|r| r.id.clone()).collect();
-        let bytes = requests.iter().map(|r| r.query.len()).sum();
+        let (requests, ids, bytes) = searched(requests);
         let services = self.call(&ids, bytes)?;
         let began = Instant::now();
         let served = in_time(self.base.host_call_wall(), services.search(requests)).await;
@@ -156,10 +171,7 @@ impl retrieval::Host for ChainState {
         let mut answers = Vec::with_capacity(results.len());
         for result in results {
             answers.push(match result {
-                Ok(hits) => Ok(hits
-                    .into_iter()
-                    .map(|h| retrieval::Hit { passage_id: h.passage_id, title: h.title, text: h.text, score: h.score })
-                    .collect()),
+                Ok(found) => Ok(hits(found)),
                 Err(ContentFault::Denied(name)) => {
                     self.base.deny(&format!("retrieval {}", cut(&name)));
                     Err(retrieval::RetrievalError::Denied(cut(&name).to_string()))
@@ -171,24 +183,50 @@ impl retrieval::Host for ChainState {
     }
 }
 
-/// No node component can be granted in this version, so every call is denied by name.
 impl nodes::Host for ChainState {
     async fn call(
         &mut self,
         request: nodes::NodeRequest,
     ) -> wasmtime::Result<Result<nodes::NodeOutput, nodes::NodeError>> {
-        self.base.count_calls(1, 0)?;
-        self.base.deny(&format!("nodes {}", cut(&request.component)));
-        Ok(Err(nodes::NodeError::Denied(cut(&request.component).to_string())))
+        let mut answers = nodes::Host::call_batch(self, vec![request]).await?;
+        answers.pop().ok_or_else(|| wasmtime::Error::msg("one request has one answer"))
     }
 
     async fn call_batch(
         &mut self,
         requests: Vec<nodes::NodeRequest>,
     ) -> wasmtime::Result<Vec<Result<nodes::NodeOutput, nodes::NodeError>>> {
-        let mut answers = Vec::with_capacity(requests.len());
-        for request in requests {
-            answers.push(nodes::Host::call(self, request).await?);
+        let ids: Vec<StepId> = requests.iter().map(|r| convert::step_id_from(r.input.id.clone())).collect();
+        let bytes = requests.iter().flat_map(|r| &r.input.ports).map(|entry| entry.value.len()).sum();
+        let services = self.call(&ids, bytes)?;
+        let granted = Arc::clone(&self.granted_nodes);
+        let calls = requests.into_iter().map(|request| {
+            let node = granted.get(&request.component).ok_or_else(|| cut(&request.component).to_string());
+            let services = Arc::clone(&services);
+            async move {
+                match node {
+                    Ok(node) => Ok(node.call(request.input, services).await),
+                    Err(unknown) => Err(unknown),
+                }
+            }
+        });
+        let ended = in_time(self.base.host_call_wall(), futures::future::join_all(calls)).await?;
+        let mut answers = Vec::with_capacity(ended.len());
+        for end in ended {
+            answers.push(match end {
+                Ok(end) => {
+                    // What a node calls is called for the chain.
+                    self.base.count_calls(end.used.host_calls as usize, end.used.traffic_bytes as usize)?;
+                    end.used.denials.iter().for_each(|what| self.base.deny(&format!("node component: {what}")));
+                    end.used.log.iter().for_each(|line| self.base.write_log("node component", line));
+                    self.nodes_used.add(&end.used);
+                    end.result?
+                }
+                Err(unknown) => {
+                    self.base.deny(&format!("nodes {unknown}"));
+                    Err(nodes::NodeError::Denied(unknown))
+                }
+            });
         }
         Ok(answers)
     }
@@ -225,6 +263,7 @@ pub struct ChainComponent {
     indices: Arc<GuestIndices>,
     info: Arc<ComponentInfo>,
     limits: Limits,
+    nodes: Arc<BTreeMap<String, NodeComponent>>,
 }
 
 impl ChainComponent {
@@ -246,12 +285,26 @@ impl ChainComponent {
         crate::bindings::fapo::tenant::node_types::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
         let pre = linker.instantiate_pre(component)?;
         let indices = GuestIndices::new(&pre)?;
-        Ok(ChainComponent { inner, pre, indices: Arc::new(indices), info: Arc::new(info), limits })
+        Ok(ChainComponent {
+            inner,
+            pre,
+            indices: Arc::new(indices),
+            info: Arc::new(info),
+            limits,
+            nodes: Arc::default(),
+        })
     }
 
     /// What the component says of itself.
     pub fn info(&self) -> &ComponentInfo {
         &self.info
+    }
+
+    /// The same chain with node components it may call, by the tenant's names.
+    #[must_use]
+    pub fn with_nodes(mut self, nodes: BTreeMap<String, NodeComponent>) -> Self {
+        self.nodes = Arc::new(nodes);
+        self
     }
 
     async fn open(
@@ -266,6 +319,8 @@ impl ChainComponent {
             nodes,
             returned: BTreeSet::new(),
             running: false,
+            granted_nodes: Arc::clone(&self.nodes),
+            nodes_used: NodesUsed::default(),
         };
         let mut store =
             self.inner.store(state).map_err(|e| Fault::new(Phase::Host, FaultKind::Internal, format!("{e:#}")))?;
@@ -312,6 +367,7 @@ impl ChainComponent {
         };
         outcome.used = store.data_mut().base.used(fuel_left);
         outcome.used.wall.queue = to_micros(queued);
+        outcome.used.nodes = store.data_mut().nodes_used;
         // The store goes before its slot: a slot is free only when its memory is.
         drop(store);
         drop(slot);
@@ -465,6 +521,10 @@ fn cut_field(text: &mut String, bytes_max: u64) -> bool {
 impl Chain for ChainComponent {
     fn digest(&self) -> &str {
         &self.info.digest
+    }
+
+    fn nodes(&self) -> BTreeMap<String, Value> {
+        self.nodes.iter().map(|(name, node)| (name.clone(), node.identity())).collect()
     }
 
     fn describe(&self) -> BoxFuture<'_, Result<Catalogue, Fault>> {

@@ -6,6 +6,7 @@ use crate::chain::ChainComponent;
 use crate::compile::CompileLimits;
 use crate::defence::{Defence, Defences};
 use crate::load::{self, ComponentInfo, LoadError, Role};
+use crate::node::{NodeComponent, NodeMay};
 use crate::scorer::ScorerComponent;
 use crate::stop::CallTooLong;
 use fapo_core::limits::Limits;
@@ -89,6 +90,8 @@ pub struct Sandbox {
 pub(crate) struct Inner {
     pub(crate) engine: Engine,
     slots: Arc<Semaphore>,
+    /// Places for node components: a chain that waits for one holds a place of its own, so they are not the same.
+    node_slots: Arc<Semaphore>,
     cache: CompiledCache,
     compiler: Option<PathBuf>,
     pub(crate) defences: Defences,
@@ -144,7 +147,8 @@ impl Sandbox {
             .map_err(|e| SandboxError::SetUp(e.to_string()))?;
         let slots = Arc::new(Semaphore::new(instances as usize));
         let compiler = settings.compiler.clone();
-        let inner = Inner { engine, slots, cache, compiler, defences, stop, _ticker: Some(alive) };
+        let node_slots = Arc::new(Semaphore::new(instances as usize));
+        let inner = Inner { engine, slots, node_slots, cache, compiler, defences, stop, _ticker: Some(alive) };
         Ok(Sandbox { inner: Arc::new(inner) })
     }
 
@@ -170,6 +174,16 @@ impl Sandbox {
     pub async fn scorer(&self, bytes: Arc<[u8]>, limits: Limits) -> Result<ScorerComponent, SandboxError> {
         let (info, component) = self.compile(bytes, limits, Role::Scorer).await?;
         ScorerComponent::new(Arc::clone(&self.inner), &component, info, limits)
+            .map_err(|e| SandboxError::Compile(format!("{e:#}")))
+    }
+
+    /// Checks and compiles a component for its `node` role; `may` is what it can call.
+    ///
+    /// # Errors
+    /// See [`SandboxError`].
+    pub async fn node(&self, bytes: Arc<[u8]>, limits: Limits, may: NodeMay) -> Result<NodeComponent, SandboxError> {
+        let (info, component) = self.compile(bytes, limits, Role::Node).await?;
+        NodeComponent::new(Arc::clone(&self.inner), &component, info, limits, may)
             .map_err(|e| SandboxError::Compile(format!("{e:#}")))
     }
 
@@ -204,6 +218,11 @@ impl Inner {
         Arc::clone(&self.slots).acquire_owned().await.map_err(wasmtime::Error::new)
     }
 
+    /// As [`slot`](Self::slot), for a node component.
+    pub(crate) async fn node_slot(&self) -> Result<OwnedSemaphorePermit, wasmtime::Error> {
+        Arc::clone(&self.node_slots).acquire_owned().await.map_err(wasmtime::Error::new)
+    }
+
     /// A fresh store with every limit armed before anything is instantiated.
     pub(crate) fn store<T: HasBase>(&self, state: T) -> wasmtime::Result<Store<T>> {
         let mut store = Store::new(&self.engine, state);
@@ -229,6 +248,8 @@ impl Inner {
 }
 
 fn config(instances: u32) -> Config {
+    // As many places for node components again.
+    let instances = instances * 2;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances * 4)

@@ -1,9 +1,11 @@
 //! A chain and a scorer that misbehave as they are told; see the README.
 
 use fapo_tenant_sdk::{
-    Chain, ChainBuilder, FinishedCase, GraphBuilder, HandleKind, Kind, LabelledCase, Message, NodeCall, NodeKind,
-    Output, Replies, Role, Score, Scorer, Turn, Value, export_chain, export_scorer, json, node,
+    Chain, ChainBuilder, Entry, FinishedCase, GenerateRequest, GraphBuilder, HandleKind, Host, Kind, LabelledCase,
+    Message, NodeCall, NodeComponent, NodeInput, NodeKind, NodeOutput, NodeRequest, OfferedKind, Output, Replies, Role,
+    Score, Scorer, SearchRequest, StepId, Turn, Value, export_chain, export_node, export_scorer, json, node,
 };
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Bytes of a text that is far too long.
 const LONG_BYTES: usize = 10 << 20;
@@ -146,5 +148,56 @@ fn call_provider() -> String {
     "there is no host".into()
 }
 
+/// The node: what it does is its kind.
+pub struct HostileNode;
+
+impl NodeComponent for HostileNode {
+    fn kinds() -> Vec<OfferedKind> {
+        let kind = |name: &str| OfferedKind {
+            name: name.into(),
+            summary: "Does as its name says.".into(),
+            settings_schema: json!({"type": "object"}),
+            ports: vec!["text".into()],
+            outputs: vec!["text".into()],
+        };
+        ["upper", "count", "ask", "search", "nodes", "fault", "panic", "spin", "grow"].map(kind).into()
+    }
+
+    fn run(input: &NodeInput, host: &mut dyn Host) -> Result<NodeOutput, String> {
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        let text = input.ports.first().map_or("", |port| port.value.as_str());
+        let as_step = |node: Option<&str>| StepId {
+            node: node.map_or_else(|| input.id.node.clone(), str::to_string),
+            visit: input.id.visit,
+        };
+        let said = match input.kind.as_str() {
+            "upper" => text.to_uppercase(),
+            "count" => CALLS.fetch_add(1, Ordering::Relaxed).to_string(),
+            "ask" | "ask-as" => {
+                let request = GenerateRequest {
+                    id: as_step((input.kind == "ask-as").then_some("retrieve")),
+                    model: "task".into(),
+                    messages: vec![Message { role: Role::User, content: text.into() }],
+                    output_tokens_max: None,
+                    stop: Vec::new(),
+                };
+                format!("{:?}", host.generate(vec![request]))
+            }
+            "search" => {
+                let request = SearchRequest { id: as_step(None), index: "corpus".into(), query: text.into(), k: 1 };
+                format!("{:?}", host.search(vec![request]))
+            }
+            "nodes" => {
+                let request = NodeRequest { component: "tool".into(), input: input.clone() };
+                format!("{:?}", host.call_nodes(vec![request]))
+            }
+            "fault" => return Err("a fault of its own".into()),
+            other => misbehave(other),
+        };
+        Ok(NodeOutput { outputs: vec![Entry::new("text", said)], diagnostics: Vec::new() })
+    }
+}
+
+export_node!(HostileNode);
 export_chain!(HostileChain);
 export_scorer!(HostileScorer);
