@@ -14,6 +14,7 @@ macro_rules! snapshot {
 mod attack;
 mod bad_input;
 mod commands;
+mod corpora;
 mod evaluate;
 mod graphs;
 mod kills;
