@@ -34,6 +34,12 @@ fn attack_02_loops_in_allocation_destruction_and_after_the_return_run_out_of_fue
 }
 
 #[test]
+fn attack_02_without_fuel_a_loop_in_a_destructor_is_ended_by_the_clock_only() {
+    let limits = Limits { call_wall_ms: 100, fuel_units: 1_000_000, ..small() };
+    ended(&Arena::without(&[Defence::Fuel], limits).chain("drop", ""), FaultKind::TimedOut, "call_wall_ms = 100");
+}
+
+#[test]
 fn attack_03_a_call_that_is_never_answered_has_a_deadline() {
     let arena = Arena::new(Limits { host_call_wall_ms: 50, ..small() });
     for behave in ["ask", "search"] {
@@ -112,6 +118,18 @@ fn attack_12_without_rings_the_host_keeps_it_all() {
     assert_eq!(arena.chain("stderr", "").used.stream_bytes_lost, 0, "20 MiB held");
     let used = arena.chain("log", "100x1000").used;
     assert_eq!((used.log.len(), used.log_lines_lost), (100, 0), "100 KB of lines held, 1 KB allowed");
+}
+
+#[test]
+fn attack_13_handles_that_are_never_given_back_have_a_limit() {
+    let arena = Arena::new(small());
+    ended(&arena.chain("leak", "2000"), FaultKind::LimitExceeded, "limit handles passed");
+    assert_eq!(said(&arena.chain("leak", "900")), "leaked");
+}
+
+#[test]
+fn attack_13_without_the_limit_they_fill_the_hosts_memory() {
+    assert_eq!(said(&Arena::without(&[Defence::Handles], small()).chain("leak", "200000")), "leaked");
 }
 
 #[test]
@@ -223,6 +241,21 @@ fn attack_33_the_clock_tells_nothing_of_what_others_do() {
     let before = said(&arena.chain("clock", "")).to_string();
     arena.chain("work", "1000000");
     assert_eq!(said(&arena.chain("clock", "")), before);
+}
+
+#[test]
+fn attack_33_without_a_frozen_clock_it_tells_how_long_others_took() {
+    let arena = Arena::without(&[Defence::FrozenClock], small());
+    let before = said(&arena.chain("clock", "")).to_string();
+    assert_ne!(said(&arena.chain("clock", "")), before);
+}
+
+#[test]
+fn attack_57_without_a_bound_the_index_gets_the_whole_query() {
+    let services = Noting::new(Serve::Answers);
+    let arena = Arena::without(&[Defence::CallBytes], Limits { call_bytes: 100_000, ..small() });
+    assert_eq!(said(&arena.chain_with("bomb", "", Arc::clone(&services))), "Served");
+    assert!(services.searched.lock().expect("not poisoned")[0].query.len() > 900_000);
 }
 
 #[test]

@@ -60,6 +60,8 @@ limits! {
     memory_bytes = 67_108_864, 268_435_456;
     /// Elements of one table.
     table_elements = 20_000, 200_000;
+    /// Resource handles open at one time.
+    handles = 1_000, 100_000;
     /// Host calls of one case.
     host_calls = 2_000, 1_000_000;
     /// Bytes that cross from guest to host in one call.

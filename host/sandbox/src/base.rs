@@ -11,9 +11,6 @@ use std::time::{Duration, Instant};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView};
 
-/// Handles a guest may hold open at one time.
-const RESOURCES_MAX: usize = 1_000;
-
 /// A limit that was passed, as the error that ends the store.
 #[derive(Debug, thiserror::Error)]
 #[error("limit {limit} passed: {message}")]
@@ -61,7 +58,7 @@ impl Base {
         let bounded = defences.has(Defence::StreamRing);
         let (stdout, stderr) = (StreamRing::new(bounded), StreamRing::new(bounded));
         let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES_MAX);
+        table.set_max_capacity(usize::try_from(limits.handles).unwrap_or(usize::MAX));
         Base {
             wasi: virtual_wasi::context(seed, &stdout, &stderr, defences),
             table,
@@ -108,9 +105,15 @@ impl Base {
         Ok(())
     }
 
+    /// Handles that may be open at one time.
+    pub(crate) fn handles_max(&self) -> usize {
+        let bounded = self.defences.has(Defence::Handles);
+        if bounded { usize::try_from(self.limits.handles).unwrap_or(usize::MAX) } else { usize::MAX }
+    }
+
     /// Holds one call to `call_bytes`.
     pub(crate) fn check_call_bytes(&self, bytes: usize) -> wasmtime::Result<()> {
-        if bytes as u64 <= self.limits.call_bytes {
+        if bytes as u64 <= self.limits.call_bytes || !self.defences.has(Defence::CallBytes) {
             return Ok(());
         }
         Err(wasmtime::Error::new(LimitPassed {

@@ -12,6 +12,10 @@ pub enum Defence {
     Memory,
     /// What one call can make the host copy is bounded.
     CallFuel,
+    /// What one host call carries is bounded.
+    CallBytes,
+    /// Resource handles are counted.
+    Handles,
     /// Host calls are counted.
     HostCalls,
     /// Bytes that cross in all calls of a case are counted.

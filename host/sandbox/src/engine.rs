@@ -226,10 +226,11 @@ impl Inner {
     /// A fresh store with every limit armed before anything is instantiated.
     pub(crate) fn store<T: HasBase>(&self, state: T) -> wasmtime::Result<Store<T>> {
         let mut store = Store::new(&self.engine, state);
-        let (fuel, call_wall_ms) = {
+        let (fuel, call_wall_ms, handles) = {
             let base = store.data_mut().base();
-            (base.fuel_units(), base.limits.call_wall_ms)
+            (base.fuel_units(), base.limits.call_wall_ms, base.handles_max())
         };
+        store.set_max_component_handles(handles);
         store.limiter(|state| state.base());
         store.set_fuel(fuel)?;
         store.set_hostcall_fuel(if self.defences.has(Defence::CallFuel) { HOSTCALL_FUEL } else { usize::MAX });

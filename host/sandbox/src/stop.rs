@@ -86,6 +86,10 @@ fn reason(error: &wasmtime::Error, base: &Base) -> (FaultKind, String) {
                     format!("limit call_bytes passed: one call carried more than {} bytes", base.limits.call_bytes);
                 return (FaultKind::LimitExceeded, why);
             }
+            if cause.contains("handle limit exceeded") || cause.contains("no free keys") {
+                let why = format!("limit handles passed: more than {} open at one time", base.limits.handles);
+                return (FaultKind::LimitExceeded, why);
+            }
             (FaultKind::Trapped, format!("the guest was stopped: {cause}"))
         }
     }

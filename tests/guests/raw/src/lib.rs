@@ -171,6 +171,14 @@ impl wit::GuestRun for Run {
             }
             "alloc" => text(Vec::<u8>::with_capacity(SPIN_ON_ALLOC).capacity().to_string()),
             "free" => text("x".repeat(SPIN_ON_FREE)),
+            "leak" => {
+                let handles: u32 = self.value.parse().unwrap_or_default();
+                for _ in 0..handles {
+                    let run = Run { behave: String::new(), value: String::new(), turn: Cell::new(0) };
+                    std::mem::forget(wit::Run::new(run));
+                }
+                text("leaked".into())
+            }
             "count" => text(REMEMBERED.fetch_add(1, Ordering::Relaxed).to_string()),
             "clock" => text(format!("{:?} {:?}", SystemTime::now(), Instant::now())),
             "random" => text(RandomState::new().hash_one("x").to_string()),
