@@ -177,6 +177,21 @@ fn each_command_has_a_help_with_an_example() {
 }
 
 #[test]
+fn a_component_that_asks_for_more_than_its_earlier_version_is_told_apart() {
+    let bench = Bench::new();
+    std::fs::copy(crate::support::guest(), bench.path("new.wasm")).expect("copied");
+    std::fs::copy(bench.path("tenants/demo_qa/stock.wasm"), bench.path("old.wasm")).expect("copied");
+    let more = bench.fapo(&["tenant", "inspect", "new.wasm", "--against", "old.wasm"]);
+    assert_eq!(more.code, 1, "{}", more.stderr);
+    assert!(more.stdout.contains("asks for more than old.wasm: role node"), "{}", more.stdout);
+    assert!(more.stdout.contains("fapo:tenant/provider@0.1.0") && more.stdout.contains("calls models"));
+    let same = bench.fapo(&["tenant", "inspect", "old.wasm", "--against", "old.wasm"]);
+    assert_eq!(same.code, 0);
+    assert!(same.stdout.contains("asks for nothing that old.wasm did not ask for"), "{}", same.stdout);
+    assert_eq!(bench.fapo(&["tenant", "inspect", "demo_qa", "--against", "old.wasm"]).code, 2);
+}
+
+#[test]
 fn the_page_of_limits_is_the_programs_own_and_a_tenant_gets_what_is_in_force() {
     let bench = Bench::new();
     let page = std::fs::read_to_string(root().join("docs/limits.md")).expect("the page");
