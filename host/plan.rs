@@ -10,7 +10,7 @@ use fapo_core::grants::{Grant, OperatorFile};
 use fapo_core::tenant::TenantManifest;
 use fapo_core::{InputError, digest};
 use fapo_engine::evaluate::Evaluation;
-use fapo_engine::files::{DiskFiles, SystemClock};
+use fapo_engine::files::{BoundedFiles, SystemClock};
 use fapo_engine::stop::StopSignal;
 use fapo_provider::ResponseCache;
 use fapo_sandbox::{ChainComponent, NodeMay, Sandbox, SandboxError, SandboxSettings, ScorerComponent};
@@ -225,7 +225,7 @@ pub async fn plan(place: &Place, options: &EvalOptions) -> Result<Plan, InputErr
         fresh: options.fresh,
         part: None,
         stop: StopSignal::never(),
-        files: Arc::new(DiskFiles),
+        files: Arc::new(BoundedFiles { bytes_max: opened.grant.limits.run_bytes }),
         clock: Arc::new(SystemClock),
     };
     Ok(Plan { grant: opened.grant, evaluation, warnings, replies })

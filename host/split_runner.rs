@@ -10,7 +10,7 @@ use fapo_core::run::CaseRecord;
 use fapo_core::variant::ReviewedVariant;
 use fapo_core::{InputError, digest};
 use fapo_engine::evaluate::{Evaluation, Granted, RunEvent, evaluate};
-use fapo_engine::files::{DiskFiles, SystemClock};
+use fapo_engine::files::{BoundedFiles, SystemClock};
 use fapo_engine::optimize::{Splits, TrialCalls};
 use fapo_engine::stop::StopSignal;
 use serde_json::{Value, json};
@@ -104,7 +104,7 @@ impl SplitRunner {
             fresh: false,
             part: part.cloned(),
             stop: self.stop.clone(),
-            files: Arc::new(DiskFiles),
+            files: Arc::new(BoundedFiles { bytes_max: self.grant.limits.run_bytes }),
             clock: Arc::new(SystemClock),
         };
         let planned = part.map_or(split.cases.len(), BTreeSet::len);

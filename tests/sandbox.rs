@@ -47,6 +47,7 @@ fn a_scorer_that_misbehaves_on_one_case_costs_that_case_only() {
         ("grow", "memory_exceeded", "limit memory_bytes passed"),
         ("recurse", "trapped", "a stack that grew too deep"),
         ("long", "limit_exceeded", "limit call_bytes passed"),
+        ("flood", "limit_exceeded", "limit host_calls passed"),
     ] {
         let bench = bench("echo");
         profile(&bench, behave, "dq-v002");

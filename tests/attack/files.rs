@@ -480,6 +480,26 @@ fn attack_58_a_byte_of_an_index_is_changed() {
 }
 
 #[test]
+fn attack_64_a_run_that_fills_the_disk_stops_at_its_limit_and_goes_on_with_more() {
+    let bench = raw("field", "200000");
+    bench.append("fapo.toml", "\n[limits]\nrun_bytes = 1000000\n");
+    let (code, said) = eval_all(&bench);
+    assert!(code != 0 && said.contains("limit run_bytes passed"), "{code}: {said}");
+    let journal = bench.path(&format!("{RUN}/journal.jsonl"));
+    let kept = std::fs::metadata(&journal).expect("a journal").len();
+    assert!((1..=1_000_000).contains(&kept), "{kept} bytes");
+    bench.edit("fapo.toml", "run_bytes = 1000000", "run_bytes = 100000000");
+    let (code, said) = eval_all(&bench);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(bench.read(&format!("{RUN}/results.jsonl")).lines().count(), 4);
+}
+
+fn eval_all(bench: &Bench) -> (i32, String) {
+    let ran = bench.fapo(&["eval", "--config", CONFIG]);
+    (ran.code, format!("{}{}", ran.talk(), ran.stdout))
+}
+
+#[test]
 fn attack_66_asynchronous_functions_are_refused() {
     for inner in [
         "(core func (canon task.cancel))",

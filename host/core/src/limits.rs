@@ -78,6 +78,8 @@ limits! {
     log_bytes = 65_536, 1_048_576;
     /// Size of a component file, bytes.
     component_bytes = 33_554_432, 134_217_728;
+    /// Bytes of a run's journal, from which its other files are made.
+    run_bytes = 4_294_967_296, 1_099_511_627_776;
     /// Processor time of compiling a component, seconds.
     compile_cpu_seconds = 120, 3_600;
     /// Memory of compiling a component, bytes.

@@ -40,6 +40,43 @@ impl RunFiles for DiskFiles {
     }
 }
 
+/// Files on disk, of which none is appended to beyond a size.
+#[derive(Clone, Copy, Debug)]
+pub struct BoundedFiles {
+    /// The limit `run_bytes`.
+    pub bytes_max: u64,
+}
+
+impl RunFiles for BoundedFiles {
+    fn append(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let before = fs::metadata(path).map_or(0, |meta| meta.len());
+        if before + bytes.len() as u64 > self.bytes_max {
+            let why = format!(
+                "limit run_bytes passed: more than {} bytes; raise it under [limits] of the operator's file",
+                self.bytes_max
+            );
+            return Err(Error::new(ErrorKind::QuotaExceeded, why));
+        }
+        DiskFiles.append(path, bytes)
+    }
+
+    fn sync(&self, path: &Path) -> Result<()> {
+        DiskFiles.sync(path)
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        DiskFiles.replace(path, bytes)
+    }
+
+    fn truncate(&self, path: &Path, length: u64) -> Result<()> {
+        DiskFiles.truncate(path, length)
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        DiskFiles.remove(path)
+    }
+}
+
 /// `<name>.tmp` in the same folder.
 fn beside(path: &Path) -> Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| Error::other("the path names no file"))?;
