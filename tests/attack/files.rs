@@ -220,16 +220,7 @@ fn attack_29_an_address_of_the_tenants_choice_is_not_called() {
 #[test]
 fn attack_30_31_prompts_travel_in_the_body_and_caps_are_the_operators() {
     let server = FakeServer::start(Answer::Reply(|_| "ok".into()));
-    let bench = raw("ask", "task");
-    bench.append(
-        "fapo.toml",
-        &format!(
-            "\n[models.fake]\nprovider = \"openai\"\norigin = \"{}\"\nmodel = \"scripted\"\noutput_tokens_max = 9\n",
-            server.origin()
-        ),
-    );
-    bench.edit("fapo.toml", "[tenants.demo_qa.models]\ntask = [", "[tenants.demo_qa.models]\ntask = [\"fake\", ");
-    bench.edit(CONFIG, "\"provider\": \"scripted\"", "\"provider\": \"openai\"");
+    let bench = raw_on(&server, "ask", "output_tokens_max = 9");
     let (code, said) = eval(&bench);
     assert_eq!(code, 0, "{said}");
     let seen = server.seen();
@@ -246,19 +237,18 @@ fn attack_30_31_prompts_travel_in_the_body_and_caps_are_the_operators() {
 fn attack_34_35_a_key_reaches_no_guest_no_file_and_no_message() {
     const KEY: &str = "sk-canary-5f81c2";
     let server = FakeServer::start(Answer::Reply(|_| "ok".into()));
-    let bench = raw("echo", "x");
-    bench.append(
-        "fapo.toml",
-        &format!(
-            "\n[models.fake]\nprovider = \"openai\"\norigin = \"{}\"\nmodel = \"scripted\"\nkey_env = \"FAPO_TEST_KEY\"\n",
-            server.origin()
-        ),
-    );
-    bench.edit("fapo.toml", "[tenants.demo_qa.models]\ntask = [", "[tenants.demo_qa.models]\ntask = [\"fake\", ");
-    bench.edit(CONFIG, "\"provider\": \"scripted\"", "\"provider\": \"openai\"");
-    let ran = bench.fapo_with(&["eval", "--config", CONFIG, "--json"], &[("FAPO_TEST_KEY", KEY)]);
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
-    assert!(!ran.stdout.contains(KEY) && !ran.stderr.contains(KEY));
+    for behave in ["ask", "echo"] {
+        let bench = raw_on(&server, behave, "key_env = \"FAPO_TEST_KEY\"");
+        let ran = bench.fapo_with(&["eval", "--config", CONFIG, "--json"], &[("FAPO_TEST_KEY", KEY)]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(!ran.stdout.contains(KEY) && !ran.stderr.contains(KEY));
+        assert!(files_without(&bench, KEY) > 5, "files were looked at");
+    }
+    assert!(server.seen().iter().any(|(head, _)| head.contains(KEY)), "the service got it");
+}
+
+/// Holds that no file of the work folder has `text` in it; their number.
+fn files_without(bench: &Bench, text: &str) -> usize {
     let mut files = 0;
     let mut folders = vec![bench.path("fapo-work")];
     while let Some(folder) = folders.pop() {
@@ -267,12 +257,22 @@ fn attack_34_35_a_key_reaches_no_guest_no_file_and_no_message() {
                 folders.push(entry.path());
             } else {
                 let bytes = std::fs::read(entry.path()).expect("read");
-                assert!(!bytes.windows(KEY.len()).any(|w| w == KEY.as_bytes()), "{}", entry.path().display());
+                assert!(!bytes.windows(text.len()).any(|w| w == text.as_bytes()), "{}", entry.path().display());
                 files += 1;
             }
         }
     }
-    assert!(files > 5, "{files} files looked at");
+    files
+}
+
+/// As [`raw`], with a model server of the tests behind the alias `task`.
+fn raw_on(server: &FakeServer, behave: &str, more: &str) -> Bench {
+    let bench = raw(behave, "task");
+    let route = format!("provider = \"openai\"\norigin = \"{}\"\nmodel = \"scripted\"\n{more}\n", server.origin());
+    bench.append("fapo.toml", &format!("\n[models.fake]\n{route}"));
+    bench.edit("fapo.toml", "[tenants.demo_qa.models]\ntask = [", "[tenants.demo_qa.models]\ntask = [\"fake\", ");
+    bench.edit(CONFIG, "\"provider\": \"scripted\"", "\"provider\": \"openai\"");
+    bench
 }
 
 #[test]

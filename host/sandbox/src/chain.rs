@@ -2,14 +2,14 @@
 
 use crate::base::{Base, in_time, invalid_call, to_micros, with_base};
 use crate::bindings::exports::fapo::tenant::chain::{Guest, GuestIndices};
-use crate::bindings::fapo::tenant::{judge_model, log, nodes, provider, retrieval, types};
+use crate::bindings::fapo::tenant::{judge_model, nodes, provider, retrieval};
 use crate::convert;
 use crate::defence::Defence;
 use crate::engine::Inner;
+use crate::link::linker;
 use crate::load::ComponentInfo;
 use crate::node::NodeComponent;
 use crate::stop::{self, ServiceEnd};
-use crate::virtual_wasi;
 use fapo_core::fault::{Fault, FaultKind, Phase};
 use fapo_core::limits::Limits;
 use fapo_core::names::is_name;
@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::Store;
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre};
 
 /// State of a chain's store.
 pub(crate) struct ChainState {
@@ -273,17 +273,7 @@ impl ChainComponent {
         info: ComponentInfo,
         limits: Limits,
     ) -> wasmtime::Result<Self> {
-        let mut linker: Linker<ChainState> = Linker::new(&inner.engine);
-        virtual_wasi::add_to_linker(&mut linker)?;
-        provider::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
-        retrieval::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
-        nodes::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
-        judge_model::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
-        log::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
-        types::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
-        crate::bindings::fapo::tenant::graph::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
-        crate::bindings::fapo::tenant::node_types::add_to_linker::<_, HasSelf<ChainState>>(&mut linker, |s| s)?;
-        let pre = linker.instantiate_pre(component)?;
+        let pre = linker(&inner.engine)?.instantiate_pre(component)?;
         let indices = GuestIndices::new(&pre)?;
         Ok(ChainComponent {
             inner,

@@ -13,6 +13,7 @@ mod compile;
 mod convert;
 mod defence;
 mod engine;
+mod link;
 mod load;
 mod node;
 mod ring;

@@ -5,13 +5,13 @@
 
 use crate::base::{Base, in_time, with_base};
 use crate::bindings::exports::fapo::tenant::node::{Guest, GuestIndices};
-use crate::bindings::fapo::tenant::{judge_model, log, node_types, nodes, provider, retrieval, types};
+use crate::bindings::fapo::tenant::{judge_model, node_types, nodes, provider, retrieval};
 use crate::chain::{asked, cut, generation, hits, provider_error, searched};
 use crate::convert;
 use crate::engine::Inner;
+use crate::link::linker;
 use crate::load::ComponentInfo;
 use crate::stop::{self, ServiceEnd};
-use crate::virtual_wasi;
 use fapo_core::fault::{FaultKind, Phase};
 use fapo_core::limits::Limits;
 use fapo_core::ports::{CaseServices, ContentFault, ResourceUse};
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre};
 
 /// Bytes kept of a node's own fault.
 const FAULT_BYTES_MAX: usize = 1 << 10;
@@ -187,17 +187,7 @@ impl NodeComponent {
         limits: Limits,
         may: NodeMay,
     ) -> wasmtime::Result<Self> {
-        let mut linker: Linker<NodeState> = Linker::new(&inner.engine);
-        virtual_wasi::add_to_linker(&mut linker)?;
-        provider::add_to_linker::<_, HasSelf<NodeState>>(&mut linker, |s| s)?;
-        retrieval::add_to_linker::<_, HasSelf<NodeState>>(&mut linker, |s| s)?;
-        nodes::add_to_linker::<_, HasSelf<NodeState>>(&mut linker, |s| s)?;
-        judge_model::add_to_linker::<_, HasSelf<NodeState>>(&mut linker, |s| s)?;
-        log::add_to_linker::<_, HasSelf<NodeState>>(&mut linker, |s| s)?;
-        types::add_to_linker::<_, HasSelf<NodeState>>(&mut linker, |s| s)?;
-        crate::bindings::fapo::tenant::graph::add_to_linker::<_, HasSelf<NodeState>>(&mut linker, |s| s)?;
-        node_types::add_to_linker::<_, HasSelf<NodeState>>(&mut linker, |s| s)?;
-        let pre = linker.instantiate_pre(component)?;
+        let pre = linker(&inner.engine)?.instantiate_pre(component)?;
         let indices = GuestIndices::new(&pre)?;
         Ok(NodeComponent { inner, pre, indices: Arc::new(indices), info: Arc::new(info), limits, may: Arc::new(may) })
     }

@@ -5,12 +5,12 @@
 
 use crate::base::{Base, to_micros, with_base};
 use crate::bindings::exports::fapo::tenant::scorer::{self, Guest, GuestIndices};
-use crate::bindings::fapo::tenant::{judge_model, log, nodes, provider, retrieval, types};
+use crate::bindings::fapo::tenant::{judge_model, nodes, provider, retrieval};
 use crate::convert;
 use crate::engine::Inner;
+use crate::link::linker;
 use crate::load::ComponentInfo;
 use crate::stop;
-use crate::virtual_wasi;
 use fapo_core::case::Case;
 use fapo_core::fault::{Fault, FaultKind, Phase};
 use fapo_core::limits::Limits;
@@ -20,7 +20,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::Store;
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre};
 
 /// Rows that share a store while a dataset is validated.
 const VALIDATION_ROWS_PER_STORE: usize = 1_000;
@@ -133,17 +133,7 @@ impl ScorerComponent {
         info: ComponentInfo,
         limits: Limits,
     ) -> wasmtime::Result<Self> {
-        let mut linker: Linker<ScorerState> = Linker::new(&inner.engine);
-        virtual_wasi::add_to_linker(&mut linker)?;
-        provider::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
-        retrieval::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
-        nodes::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
-        judge_model::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
-        log::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
-        types::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
-        crate::bindings::fapo::tenant::graph::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
-        crate::bindings::fapo::tenant::node_types::add_to_linker::<_, HasSelf<ScorerState>>(&mut linker, |s| s)?;
-        let pre = linker.instantiate_pre(component)?;
+        let pre = linker(&inner.engine)?.instantiate_pre(component)?;
         let indices = GuestIndices::new(&pre)?;
         Ok(ScorerComponent { inner, pre, indices: Arc::new(indices), info: Arc::new(info), limits })
     }
