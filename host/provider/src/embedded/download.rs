@@ -1,5 +1,6 @@
 //! The model's file from an address that somebody names: a model hub, a mirror, a file server.
 
+use crate::openai::causes;
 use fapo_core::InputError;
 use std::fs::File;
 use std::io::Write;
@@ -38,7 +39,7 @@ pub(super) fn fetch(address: &str, folder: &Path) -> Result<PathBuf, InputError>
 async fn copy(url: reqwest::Url, to: &Path) -> Result<(), String> {
     // It fails where the process has a provider already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let said = |e: reqwest::Error| e.without_url().to_string();
+    let said = |e: reqwest::Error| causes(&e.without_url());
     let mut builder = reqwest::Client::builder().read_timeout(SILENCE_MAX);
     if url.scheme() == "http" {
         builder = builder.tls_certs_only([]);

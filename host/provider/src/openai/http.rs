@@ -113,7 +113,7 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// An error with its causes in one line: reqwest's own words stop before the reason.
-fn causes(error: &dyn Error) -> String {
+pub(crate) fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

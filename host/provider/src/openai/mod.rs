@@ -20,6 +20,7 @@ use body::{CapField, Family};
 use fapo_core::InputError;
 use fapo_core::fault::FaultKind;
 use fapo_core::ports::{BoxFuture, ContentFault, ModelCall, ModelReply, Provider, ProviderError};
+pub(crate) use http::causes;
 use http::{Answer, Connection, Trouble};
 use refusal::Refusal;
 use retry::Pauses;
