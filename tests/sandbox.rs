@@ -145,7 +145,7 @@ fn a_scorer_that_calls_the_provider_is_denied_and_counted_and_its_score_stands()
 }
 
 #[test]
-fn a_canary_in_label_and_metadata_reaches_no_byte_of_a_chain() {
+fn attack_19_a_canary_in_label_and_metadata_reaches_no_byte_of_a_chain() {
     const CANARY: &str = "canary-7f3a91";
     let bench = bench("echo");
     let dataset = "tenants/demo_qa/datasets/validation.jsonl";

@@ -234,6 +234,26 @@ fn attack_30_31_prompts_travel_in_the_body_and_caps_are_the_operators() {
 }
 
 #[test]
+fn attack_32_replies_to_one_tenant_are_not_in_anothers_cache() {
+    let server = FakeServer::start(Answer::Reply(|_| "ok".into()));
+    let bench = raw_on(&server, "ask", "");
+    let of_other = |text: &str| text.replace("demo_qa", "other");
+    for file in [MANIFEST, CONFIG, GRAPH, DATASET] {
+        bench.write(&of_other(file), &of_other(&bench.read(file)));
+    }
+    std::fs::copy(raw_guest(), bench.path("tenants/other/raw.wasm")).expect("copied");
+    bench.append("fapo.toml", "\n[tenants.other]\nmodels = { task = [\"fake\"] }\nindexes = { corpus = \"demo\" }\n");
+    let paid = |config: &str| {
+        let ran = bench.fapo(&["eval", "--config", config, "--limit", "1", "--fresh"]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        server.requests()
+    };
+    assert_eq!(paid(CONFIG), 1);
+    assert_eq!(paid(CONFIG), 1, "its own reply is in the cache");
+    assert_eq!(paid(&of_other(CONFIG)), 2, "and serves nobody else");
+}
+
+#[test]
 fn attack_34_35_a_key_reaches_no_guest_no_file_and_no_message() {
     const KEY: &str = "sk-canary-5f81c2";
     let server = FakeServer::start(Answer::Reply(|_| "ok".into()));
