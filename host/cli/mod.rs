@@ -152,7 +152,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Command::CompileComponent(compile) = &cli.command {
         return compile.run(printer);
     }
-    place.compiler = std::env::current_exe().ok();
+    place.compiler = match std::env::current_exe() {
+        Ok(program) => Some(program),
+        Err(e) => {
+            // Compiling here instead would leave the limits on it out.
+            printer.error(&InputError::new("this program's own file, which compiles components apart", e.to_string()));
+            return ExitCode::from(EXIT_INTERNAL);
+        }
+    };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(e) => {

@@ -237,8 +237,8 @@ fn print_logs(record: &CaseRecord, printer: Printer) {
         }
         let wall = used.wall;
         printer.text(&format!(
-            "time of the {role}: {:.3} s in the component, {:.3} s queued, {:.3} s in model calls, {:.3} s in searches",
-            wall.guest, wall.queue, wall.provider, wall.retrieval
+            "time of the {role}: {:.3} s in the component, {:.3} s queued, {:.3} s in model calls, {:.3} s in searches, {:.3} s in node components",
+            wall.guest, wall.queue, wall.provider, wall.retrieval, wall.nodes
         ));
         if used.stream_bytes_lost > 0 {
             printer.text(&format!("stdout and stderr of the {role}: {} bytes did not fit", used.stream_bytes_lost));

@@ -91,6 +91,9 @@ fn attack_11_small_calls_add_up() {
     let arena = Arena::new(Limits { traffic_bytes: 1 << 20, ..small() });
     ended(&arena.chain("log", "20x65536"), FaultKind::LimitExceeded, "limit traffic_bytes passed");
     assert_eq!(said(&arena.chain("log", "15x65536")), "logged");
+    // Whatever part of a request they stand in.
+    ended(&arena.chain("stops", "65536"), FaultKind::LimitExceeded, "limit traffic_bytes passed");
+    assert_eq!(said(&arena.chain("stops", "40000")), "asked");
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub struct OperatorFile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelRoute {
-    /// `openai` or `scripted`.
+    /// `openai`, `scripted` or `embedded`.
     pub provider: String,
     /// Base of the service's URLs, for example `http://127.0.0.1:8080/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

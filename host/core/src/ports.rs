@@ -110,6 +110,9 @@ pub struct WallTime {
     pub provider: f64,
     /// In searches.
     pub retrieval: f64,
+    /// In node components, with what they wait for.
+    #[serde(default)]
+    pub nodes: f64,
 }
 
 /// A step with the time the host measured for it.

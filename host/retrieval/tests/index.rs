@@ -42,7 +42,7 @@ fn ids(index: &Bm25Index, query: &str, k: u32) -> Vec<String> {
     index.search(query, k).expect("readable").into_iter().map(|hit| hit.passage_id).collect()
 }
 
-/// Numbers that repeat with every run; good enough to invent texts.
+/// Numbers that repeat with every run, to invent texts from.
 struct Numbers(u64);
 
 impl Numbers {

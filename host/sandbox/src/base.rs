@@ -139,9 +139,10 @@ impl Base {
     /// What was used so far; `fuel` is what the store has left.
     pub(crate) fn used(&mut self, fuel_left: u64) -> ResourceUse {
         let (log, log_lines_lost) = self.log.take();
-        let waited = self.wall.provider + self.wall.retrieval;
+        let waited = self.wall.provider + self.wall.retrieval + self.wall.nodes;
         self.wall.guest = (self.began.elapsed().as_secs_f64() - waited).max(0.0);
-        for part in [&mut self.wall.guest, &mut self.wall.provider, &mut self.wall.retrieval] {
+        let WallTime { guest, provider, retrieval, nodes, .. } = &mut self.wall;
+        for part in [guest, provider, retrieval, nodes] {
             *part = to_micros(*part);
         }
         ResourceUse {

@@ -110,7 +110,11 @@ pub(crate) fn asked(requests: Vec<provider::GenerateRequest>) -> (Vec<GenerateRe
         })
         .collect();
     let ids = requests.iter().map(|r| r.id.clone()).collect();
-    let bytes = requests.iter().flat_map(|r| &r.messages).map(|m| m.content.len()).sum();
+    let bytes_of = |r: &GenerateRequest| {
+        let texts = r.messages.iter().map(|m| &m.content).chain(&r.stop).chain([&r.model]);
+        texts.map(String::len).sum::<usize>()
+    };
+    let bytes = requests.iter().map(bytes_of).sum();
     (requests, ids, bytes)
 }
 
@@ -121,7 +125,7 @@ pub(crate) fn searched(requests: Vec<retrieval::SearchRequest>) -> (Vec<SearchRe
         .map(|r| SearchRequest { id: convert::step_id_from(r.id), index: r.index, query: r.query, k: r.k })
         .collect();
     let ids = requests.iter().map(|r| r.id.clone()).collect();
-    let bytes = requests.iter().map(|r| r.query.len()).sum();
+    let bytes = requests.iter().map(|r| r.query.len() + r.index.len()).sum();
     (requests, ids, bytes)
 }
 
@@ -197,7 +201,7 @@ impl nodes::Host for ChainState {
         requests: Vec<nodes::NodeRequest>,
     ) -> wasmtime::Result<Vec<Result<nodes::NodeOutput, nodes::NodeError>>> {
         let ids: Vec<StepId> = requests.iter().map(|r| convert::step_id_from(r.input.id.clone())).collect();
-        let bytes = requests.iter().flat_map(|r| &r.input.ports).map(|entry| entry.value.len()).sum();
+        let bytes = requests.iter().map(|r| r.component.len() + crate::node::input_bytes(&r.input)).sum();
         let services = self.call(&ids, bytes)?;
         let granted = Arc::clone(&self.granted_nodes);
         let calls = requests.into_iter().map(|request| {
@@ -210,13 +214,18 @@ impl nodes::Host for ChainState {
                 }
             }
         });
-        let ended = in_time(self.base.host_call_wall(), futures::future::join_all(calls)).await?;
+        let began = Instant::now();
+        let ended = in_time(self.base.host_call_wall(), futures::future::join_all(calls)).await;
+        self.base.wall.nodes += began.elapsed().as_secs_f64();
+        let ended = ended?;
         let mut answers = Vec::with_capacity(ended.len());
         for end in ended {
             answers.push(match end {
                 Ok(end) => {
                     // What a node calls is called for the chain.
-                    self.base.count_calls(end.used.host_calls as usize, end.used.traffic_bytes as usize)?;
+                    let returned = end.result.as_ref().map_or(0, crate::node::output_bytes);
+                    let bytes = end.used.traffic_bytes as usize + returned;
+                    self.base.count_calls(end.used.host_calls as usize, bytes)?;
                     end.used.denials.iter().for_each(|what| self.base.deny(&format!("node component: {what}")));
                     end.used.log.iter().for_each(|line| self.base.write_log("node component", line));
                     self.nodes_used.add(&end.used);

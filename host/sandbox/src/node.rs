@@ -5,7 +5,7 @@
 
 use crate::base::{Base, in_time, with_base};
 use crate::bindings::exports::fapo::tenant::node::{Guest, GuestIndices};
-use crate::bindings::fapo::tenant::{judge_model, node_types, nodes, provider, retrieval};
+use crate::bindings::fapo::tenant::{judge_model, node_types, nodes, provider, retrieval, types};
 use crate::chain::{asked, cut, generation, hits, provider_error, searched};
 use crate::convert;
 use crate::engine::Inner;
@@ -159,6 +159,25 @@ impl judge_model::Host for NodeState {
             .map(|r| Ok(Err(judge_model::JudgeError::Denied(self.refuse("judge-model", &r.model)?))))
             .collect()
     }
+}
+
+/// Bytes of what a node is given.
+pub(crate) fn input_bytes(input: &node_types::NodeInput) -> usize {
+    let ports = input.ports.iter().map(|entry| entry.name.len() + entry.value.len());
+    let segments = input.prompt.iter().flat_map(|prompt| &prompt.messages).flat_map(|message| &message.segments);
+    let prompt = segments.map(|segment| match segment {
+        types::Segment::Literal(text) | types::Segment::Placeholder(text) => text.len(),
+    });
+    input.kind.len() + input.settings.len() + ports.chain(prompt).sum::<usize>()
+}
+
+/// Bytes of what a node gives back.
+pub(crate) fn output_bytes(answer: &Result<nodes::NodeOutput, nodes::NodeError>) -> usize {
+    let Ok(output) = answer else {
+        return 0;
+    };
+    let outputs = output.outputs.iter().map(|entry| entry.name.len() + entry.value.len());
+    outputs.chain(output.diagnostics.iter().map(String::len)).sum()
 }
 
 /// A compiled node component, linked once, instantiated per call.

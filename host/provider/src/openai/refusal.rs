@@ -17,7 +17,7 @@ pub(super) enum Refusal {
     CapName(String),
     /// The service's, and it will stay so.
     Final(FaultKind, String),
-    /// The service's, for now; with the pause it asks for.
+    /// The service's, in passing; with the pause it asks for.
     Passing(FaultKind, String, Option<Duration>),
     /// An answer that is none. It may have been paid for, so it is asked for again less often.
     Nonsense(String),

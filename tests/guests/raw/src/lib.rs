@@ -88,13 +88,13 @@ fn value_of(context: &[types::Entry], name: &str) -> String {
     context.iter().find(|e| e.name == name).map(|e| e.value.clone()).unwrap_or_default()
 }
 
-fn ask(node: &str, model: &str) -> String {
+fn ask(node: &str, model: &str, stop: Vec<String>) -> String {
     let request = provider::GenerateRequest {
         id: id(node, 0),
         model: model.into(),
         messages: vec![types::Message { role: types::Role::User, content: "hello\r\nX-Evil: 1\r\n\r\n".into() }],
         output_tokens_max: Some(u32::MAX),
-        stop: Vec::new(),
+        stop,
     };
     format!("{:?}", provider::generate(&request))
 }
@@ -221,10 +221,15 @@ impl wit::GuestRun for Run {
                 (0..320).for_each(|_| std::io::stderr().write_all(&line).unwrap_or_default());
                 panic!("last words")
             }
-            "ask" => text(ask("raw", &self.value)),
-            "ask-as" => text(ask(&self.value, "task")),
+            "ask" => text(ask("raw", &self.value, Vec::new())),
+            "ask-as" => text(ask(&self.value, "task", Vec::new())),
+            "stops" => {
+                let stop = vec!["s".repeat(self.value.parse().unwrap_or_default())];
+                (0..20).for_each(|_| drop(ask("raw", "task", stop.clone())));
+                text("asked".into())
+            }
             "ask-trap" => {
-                ask("raw", "task");
+                ask("raw", "task", Vec::new());
                 panic!("after a call")
             }
             "search" => text(search("what", &self.value, 10)),
