@@ -86,7 +86,7 @@ async fn main() {
     let mut times = Vec::new();
     for _ in 0..3_000 {
         let began = Instant::now();
-        let scored = scorer.score(&finished, &json!({"score": "50"})).await;
+        let scored = scorer.score(&finished, &json!({"score": "50"}), None).await;
         assert!(scored.result.is_ok());
         times.push(began.elapsed());
     }

@@ -1,6 +1,6 @@
 //! The bytes of a tenant's components, by what `tenant.toml` says of them.
 
-use crate::guests;
+use crate::guests::{self, Shipped};
 use crate::place::{Place, read_bytes};
 use crate::tenant_folder::TenantFolder;
 use fapo_core::InputError;
@@ -42,7 +42,7 @@ pub fn one(
     name: &str,
 ) -> Result<Bytes, InputError> {
     match name {
-        COMPONENT_STOCK => Ok(guests::stock(&place.root, &place.work)?.into()),
+        COMPONENT_STOCK => Ok(guests::shipped(Shipped::Stock, &place.root, &place.work)?.into()),
         COMPONENT_CRATE => {
             operator.may_build(&place.operator.display().to_string(), folder.id())?;
             Ok(read_bytes(&guests::tenant_crate(&place.root, folder.id())?)?.into())

@@ -10,31 +10,55 @@ use std::process::{Command, Stdio};
 const OUTER: [&str; 5] =
     ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET"];
 
-/// The stock component, carried by builds with the feature `carry-stock`.
-#[cfg(feature = "carry-stock")]
-const STOCK: Option<&[u8]> = Some(include_bytes!(env!("FAPO_STOCK_WASM")));
-/// The stock component is built on first use.
-#[cfg(not(feature = "carry-stock"))]
-const STOCK: Option<&[u8]> = None;
+/// A component that is shipped with the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shipped {
+    /// The chain and the scorer of tenants without code.
+    Stock,
+    /// The node component that runs scripts.
+    Script,
+}
 
-/// Bytes of the stock component: carried, else built from the checkout at `root`, else from the sources that the
-/// program carries, under `work`.
+impl Shipped {
+    /// Its package.
+    fn package(self) -> &'static str {
+        match self {
+            Shipped::Stock => "stock",
+            Shipped::Script => "script",
+        }
+    }
+
+    /// Its bytes in builds with the feature `carry-stock`; others build it on first use.
+    fn carried(self) -> Option<&'static [u8]> {
+        #[cfg(feature = "carry-stock")]
+        return Some(match self {
+            Shipped::Stock => include_bytes!(env!("FAPO_STOCK_WASM")),
+            Shipped::Script => include_bytes!(env!("FAPO_SCRIPT_WASM")),
+        });
+        #[cfg(not(feature = "carry-stock"))]
+        None
+    }
+}
+
+/// Bytes of a component that is shipped with the program: carried, else built from the checkout at `root`, else from
+/// the sources that the program carries, under `work`.
 ///
 /// # Errors
 /// It has to be built, and cargo or the wasm target is missing.
-pub fn stock(root: &Path, work: &Path) -> Result<Vec<u8>, InputError> {
-    if let Some(bytes) = STOCK {
+pub fn shipped(what: Shipped, root: &Path, work: &Path) -> Result<Vec<u8>, InputError> {
+    if let Some(bytes) = what.carried() {
         return Ok(bytes.to_vec());
     }
-    let checkout = root.join("tenants/stock");
+    let package = what.package();
+    let checkout = root.join("tenants").join(package);
     let (folder, target) = if checkout.join("Cargo.toml").is_file() {
         (checkout, root.join("target/guests"))
     } else {
         let home = work.join("cache").join(format!("sources-{}", env!("CARGO_PKG_VERSION")));
         sources::write(&home)?;
-        (home.join("tenants/stock"), home.join("target"))
+        (home.join("tenants").join(package), home.join("target"))
     };
-    let path = build(&folder, "stock", &target, lock_of(root))?;
+    let path = build(&folder, package, &target, lock_of(root))?;
     std::fs::read(&path).map_err(|e| unwritable(&path, &e))
 }
 

@@ -40,6 +40,12 @@ pub fn of(
         "profile": digest::of_json(profile),
         "models": models, "indexes": indexes, "limits": limits(grant),
     });
+    if !granted.judges.models.is_empty() {
+        let judges = &granted.judges;
+        let asked: Map<String, Value> =
+            judges.models.iter().map(|(alias, judge)| (alias.clone(), judge.provider.identity())).collect();
+        identity["judges"] = json!({"models": asked, "prompts": digest::of_json(&json!(judges.prompts))});
+    }
     let nodes = chain.nodes();
     if !nodes.is_empty() {
         identity["components"] = json!(nodes);

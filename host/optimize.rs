@@ -78,7 +78,7 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
     if options.prepare {
         prepare::granted(place, operator, grant, say)?;
     }
-    let (granted, replies) = services::open(place, operator, grant)?;
+    let (granted, replies) = services::open(place, operator, grant, folder)?;
     let (chain, scorer) = plan::load(place, &train, plan::workers(config), None).await?;
     let (baseline, problems) = variant::define(&chain, graph, prompts, config, grant).await?;
     if let Some(problem) = problems.into_iter().next() {

@@ -1,12 +1,13 @@
 //! From a config file to a run that is ready to start: reads, checks, grants, loads. Nothing is written for the run
 //! and no case is begun here.
 
+use crate::guests::{self, Shipped};
 use crate::place::{Place, read_text};
 use crate::tenant_folder::{TenantFolder, plain};
 use crate::{components, identity, services, variant};
 use fapo_core::case::{Case, read_dataset};
 use fapo_core::config::{EvalConfig, new_run_id, read_config};
-use fapo_core::grants::{Grant, OperatorFile};
+use fapo_core::grants::{COMPONENT_SCRIPT, Grant, OperatorFile};
 use fapo_core::tenant::TenantManifest;
 use fapo_core::{InputError, digest};
 use fapo_engine::evaluate::Evaluation;
@@ -136,7 +137,10 @@ pub async fn load(
     let mut nodes = BTreeMap::new();
     for (name, component) in &opened.grant.components {
         let source = &opened.operator.components[component];
-        let bytes = crate::place::read_bytes(&place.root.join(&source.file))?;
+        let bytes = match source.file.as_str() {
+            COMPONENT_SCRIPT => guests::shipped(Shipped::Script, &place.root, &place.work)?,
+            file => crate::place::read_bytes(&place.root.join(file))?,
+        };
         let named = |names: &[String]| names.iter().cloned().collect();
         let may = NodeMay { models: named(&source.models), indexes: named(&source.indexes) };
         let subject = format!("node component {component}, {}", source.file);
@@ -186,7 +190,7 @@ pub async fn plan(place: &Place, options: &EvalOptions) -> Result<Plan, InputErr
     let (all, dataset_digest) = cases(&opened)?;
     let cases = planned(&config.dataset.path, all, options.limit, &options.case_ids)?;
     let (graph, prompts) = variant::read(folder, manifest, config)?;
-    let (granted, replies) = services::open(place, operator, grant)?;
+    let (granted, replies) = services::open(place, operator, grant, folder)?;
     let workers = workers(config);
     let (chain, scorer) = load(place, &opened, workers, options.scorer.as_deref()).await?;
     let (definition, problems) = variant::define(&chain, graph, prompts, config, grant).await?;

@@ -1,12 +1,16 @@
 //! Granted routes and indexes, opened.
 
 use crate::place::{Place, read_text};
+use crate::tenant_folder::TenantFolder;
 use fapo_core::InputError;
-use fapo_core::grants::{Grant, IndexSource, OperatorFile};
-use fapo_core::ports::Index;
+use fapo_core::grants::{Grant, IndexSource, ModelRoute, OperatorFile};
+use fapo_core::judge::JudgePrompts;
+use fapo_core::ports::{Index, Provider};
 use fapo_engine::evaluate::Granted;
+use fapo_engine::judge::JudgeModel;
 use fapo_provider::{Cached, ProviderKind, ResponseCache, RouteSources, SecretString, connect};
 use fapo_retrieval::{Bm25Index, IndexSettings};
+use fapo_template::{Cut, parse};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,6 +23,7 @@ pub fn open(
     place: &Place,
     operator: &OperatorFile,
     grant: &Grant,
+    folder: &TenantFolder,
 ) -> Result<(Granted, Option<Arc<ResponseCache>>), InputError> {
     let sources = RouteSources {
         text: &|file| read_text(&place.root.join(file)),
@@ -28,18 +33,42 @@ pub fn open(
     };
     let mut granted = Granted::default();
     let mut replies: Option<Arc<ResponseCache>> = None;
-    for (alias, route) in &grant.models {
-        let mut provider = connect(alias, route, &sources)?;
-        if ProviderKind::named(&route.provider)?.costly {
-            let cache = replies.get_or_insert_with(|| Arc::new(ResponseCache::open(&place.work.join("cache/replies"))));
-            provider = Arc::new(Cached::new(provider, Arc::clone(cache)));
+    let mut connected = |alias: &str, route: &ModelRoute| -> Result<Arc<dyn Provider>, InputError> {
+        let provider = connect(alias, route, &sources)?;
+        if !ProviderKind::named(&route.provider)?.costly {
+            return Ok(provider);
         }
-        granted.models.insert(alias.clone(), provider);
+        let cache = replies.get_or_insert_with(|| Arc::new(ResponseCache::open(&place.work.join("cache/replies"))));
+        Ok(Arc::new(Cached::new(provider, Arc::clone(cache))))
+    };
+    for (alias, route) in &grant.models {
+        granted.models.insert(alias.clone(), connected(alias, route)?);
+    }
+    for (alias, (route, calls_max)) in &grant.judges {
+        let provider = connected(alias, route)?;
+        granted.judges.models.insert(alias.clone(), JudgeModel { provider, calls_max: *calls_max });
+    }
+    if !grant.judges.is_empty() {
+        granted.judges.prompts = judge_prompts(folder)?;
     }
     for (name, index) in &grant.indexes {
         granted.indexes.insert(name.clone(), open_index(place, index, &operator.indexes[index])?);
     }
     Ok((granted, replies))
+}
+
+/// A tenant's judge prompts, `prompts/judges/<name>.md`. No variant changes them: they are the scorer's.
+fn judge_prompts(folder: &TenantFolder) -> Result<JudgePrompts, InputError> {
+    let mut prompts = JudgePrompts::new();
+    for file in folder.list("prompts/judges") {
+        let Some(name) = file.strip_suffix(".md") else { continue };
+        let path = format!("tenants/{}/prompts/judges/{file}", folder.id());
+        let text = folder.text("judge prompt", &path)?;
+        let prompt = parse(name, &text, Cut::Trailing)
+            .map_err(|e| InputError::new(format!("{path}:{}", e.line()), e.to_string()).hint(e.hint()))?;
+        prompts.insert(name.to_string(), prompt);
+    }
+    Ok(prompts)
 }
 
 /// Opens an index and holds it against the corpus and the settings of the operator's file.

@@ -1,4 +1,4 @@
-//! The sources of the SDK and of the stock component, carried in the program so that tenants can be made and built
+//! The sources of the SDK and of the components that are shipped, carried in the program so that tenants can be made and built
 //! outside a checkout.
 
 use crate::place::unwritable;
@@ -7,12 +7,13 @@ use include_dir::{Dir, include_dir};
 use std::path::Path;
 
 /// What a guest is built from, by its folder in the checkout.
-const FOLDERS: [(&str, Dir<'_>); 5] = [
+const FOLDERS: [(&str, Dir<'_>); 6] = [
     ("wit", include_dir!("$CARGO_MANIFEST_DIR/wit")),
     ("tenant-sdk", include_dir!("$CARGO_MANIFEST_DIR/tenant-sdk")),
     ("host/template", include_dir!("$CARGO_MANIFEST_DIR/host/template")),
     ("host/graph", include_dir!("$CARGO_MANIFEST_DIR/host/graph")),
     ("tenants/stock", include_dir!("$CARGO_MANIFEST_DIR/tenants/stock")),
+    ("tenants/script", include_dir!("$CARGO_MANIFEST_DIR/tenants/script")),
 ];
 
 /// The checkout's own manifest and lock file, from which versions and profiles are taken.
@@ -50,7 +51,7 @@ pub fn write(home: &Path) -> Result<(), InputError> {
 /// The workspace manifest with the members that guests need: sections of the checkout's own, in its words.
 fn workspace() -> String {
     let mut kept = String::from(
-        "[workspace]\nmembers = [\"tenant-sdk\", \"host/template\", \"host/graph\", \"tenants/stock\"]\nresolver = \"3\"\n",
+        "[workspace]\nmembers = [\"tenant-sdk\", \"host/template\", \"host/graph\", \"tenants/stock\", \"tenants/script\"]\nresolver = \"3\"\n",
     );
     let mut keep = false;
     for line in MANIFEST.lines() {

@@ -27,12 +27,30 @@ pub fn read(
     let path = &config.chain.path;
     let text = folder.text("chain.path", path)?;
     let mut json = serde_json::Deserializer::from_str(&text);
-    let graph: GraphSpec = serde_path_to_error::deserialize(&mut json).map_err(|e| {
+    let mut graph: GraphSpec = serde_path_to_error::deserialize(&mut json).map_err(|e| {
         let field = e.path().to_string();
         let inner = e.into_inner();
         InputError::new(format!("{path}:{}, field `{field}`", inner.line()), inner.to_string())
             .hint("a graph is one JSON object with nodes, edges and output")
     })?;
+    let script = |node: &str, name: &str| {
+        let Some(file) = config.chain.config.script_paths.get(name) else {
+            return Err(InputError::new(
+                format!("{path}, node {node}"),
+                format!("runs script {name:?}, which has no file"),
+            )
+            .hint(format!(
+                "add it to the config: chain.config.script_paths.{name} = \"tenants/{}/scripts/modules/{name}/variant-001.rhai\"",
+                config.tenant_id
+            )));
+        };
+        folder.text(&format!("chain.config.script_paths.{name}"), file)
+    };
+    let misplaced = |node: &str| {
+        InputError::new(format!("{path}, node {node}"), "holds the text of a script")
+            .hint("put the text in a file, name it under chain.config.script_paths, and write {\"script\": \"<name>\"}")
+    };
+    graph.put_scripts(script, misplaced)?;
     let cut = match manifest.template {
         Some(TemplateStyle::Original) => Cut::Original,
         None => Cut::Trailing,

@@ -17,6 +17,7 @@ mod commands;
 mod corpora;
 mod evaluate;
 mod graphs;
+mod judges;
 mod kills;
 mod layers;
 mod nodes;

@@ -1,6 +1,6 @@
 //! Node components: a third party's node in a sandbox of its own, with what the operator granted and no more.
 
-use crate::support::{Bench, guest};
+use crate::support::{Bench, guest, script};
 use serde_json::{Value, json};
 
 const CONFIG: &str = "tenants/demo_qa/configs/validation.json";
@@ -28,6 +28,23 @@ fn bench(kind: &str, may: &str) -> Bench {
     graph["edges"].as_array_mut().expect("edges").push(json!({"source": "answer", "target": "tool"}));
     graph["output"] = "tool".into();
     bench.write(path, &graph.to_string());
+    bench
+}
+
+/// demo_qa with a node after the answer that runs a script over it.
+fn scripted(source: &str) -> Bench {
+    let bench = bench("script", "");
+    std::fs::copy(script(), bench.path("components/tool.wasm")).expect("copied");
+    let path = "tenants/demo_qa/chains/baseline.json";
+    let mut graph: Value = serde_json::from_str(&bench.read(path)).expect("JSON");
+    let nodes = graph["nodes"].as_array_mut().expect("nodes");
+    nodes.last_mut().expect("the tool")["settings"]["settings"] = json!({"script": "tidy"});
+    bench.write(path, &graph.to_string());
+    let file = "tenants/demo_qa/scripts/modules/tidy/variant-001.rhai";
+    bench.write(file, source);
+    let mut config: Value = serde_json::from_str(&bench.read(CONFIG)).expect("JSON");
+    config["chain"]["config"]["script_paths"] = json!({"tidy": file});
+    bench.write(CONFIG, &config.to_string());
     bench
 }
 
@@ -122,4 +139,54 @@ fn another_node_makes_another_run() {
     bench.edit("fapo.toml", "file = \"components/tool.wasm\"", "file = \"components/tool.wasm\"\nmodels = [\"task\"]");
     let ran = bench.fapo(&["eval", "--config", CONFIG, "--limit", "3"]);
     assert_eq!(ran.code, 2, "what a node may call is part of a run's identity: {}", ran.stdout);
+}
+
+#[test]
+fn a_script_is_a_file_of_the_variant_and_part_of_the_run() {
+    let bench = scripted("let t = text; t.trim(); print(`was ${t}`); t.to_upper() + \"!\"");
+    for row in rows(&bench, 0) {
+        let answer = row["step_outputs"]["answer"].as_str().expect("text");
+        assert_eq!(output(&row), format!("{}!", answer.trim().to_uppercase()));
+    }
+    bench.write("tenants/demo_qa/scripts/modules/tidy/variant-001.rhai", "text");
+    let ran = bench.fapo(&["eval", "--config", CONFIG, "--limit", "3"]);
+    assert_eq!(ran.code, 2, "another script is another variant: {}", ran.stdout);
+}
+
+#[test]
+fn a_script_that_does_too_much_is_a_fault_in_its_own_words() {
+    for (source, says) in [
+        ("loop { }", "script tidy: Too many operations"),
+        ("let s = text + \"x\"; loop { s += s; }", "script tidy: Length of string too large"),
+        ("fn f(n) { f(n + 1) } f(0)", "script tidy: Stack overflow"),
+        ("import \"std\" as s; 1", "script tidy: "),
+        ("nothing_there", "Variable not found: nothing_there (line 1"),
+    ] {
+        let row = rows(&scripted(source), 5).remove(0);
+        let fault = &row["fapo"]["fault"];
+        assert_eq!((&fault["step"], &fault["kind"]), (&json!("tool"), &json!("returned")), "{source}: {fault}");
+        assert!(fault["message"].as_str().is_some_and(|m| m.contains(says)), "{source}: {fault}");
+    }
+}
+
+#[test]
+fn a_script_stands_in_a_file_and_nowhere_else() {
+    let said = |bench: &Bench| {
+        let ran = bench.fapo(&["eval", "--config", CONFIG]);
+        assert_eq!(ran.code, 2, "{}", ran.stdout);
+        ran.stderr
+    };
+    let missing = scripted("text");
+    missing.edit(CONFIG, "\"script_paths\":{\"tidy\"", "\"script_paths\":{\"other\"");
+    assert!(said(&missing).contains("chain.config.script_paths.tidy ="), "{}", said(&missing));
+    let inline = scripted("text");
+    inline.edit(
+        "tenants/demo_qa/chains/baseline.json",
+        "{\"script\":\"tidy\"}",
+        "{\"script\":\"tidy\",\"source\":\"1\"}",
+    );
+    assert!(said(&inline).contains("holds the text of a script"), "{}", said(&inline));
+    let outside = scripted("text");
+    outside.edit(CONFIG, "scripts/modules/tidy", "../hotpotqa/scripts");
+    assert!(said(&outside).contains("leaves the tenant's folder"), "{}", said(&outside));
 }

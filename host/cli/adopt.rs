@@ -7,6 +7,7 @@ use super::trial_report::{definition, json_file, read, variant_file};
 use crate::place::{Place, unwritable};
 use crate::tenant_folder::TenantFolder;
 use fapo_core::InputError;
+use fapo_core::names::is_name;
 use fapo_template::unparse;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -55,10 +56,21 @@ impl Adopt {
             prompt_paths.push((prompt.name.clone(), path.clone()));
             made.push(path);
         }
+        let standing = base.graph.scripts();
+        let mut script_paths: Vec<(String, String)> = Vec::new();
+        for script in adopted.graph.scripts().into_iter().filter(|script| !standing.contains(script)) {
+            if !is_name(script.name) || script_paths.iter().any(|(name, _)| name == script.name) {
+                continue;
+            }
+            let stem = format!("tenants/{tenant}/scripts/modules/{}/variant-", script.name);
+            let path = numbered(place, &stem, ".rhai", script.source)?;
+            script_paths.push((script.name.to_string(), path.clone()));
+            made.push(path);
+        }
         let mut chain_path = None;
-        if adopted.graph != base.graph {
+        if adopted.graph.without_scripts() != base.graph.without_scripts() {
             let pattern = chosen["about"]["edit"]["structure"]["pattern"].as_str().unwrap_or("chain").to_string();
-            let text = format!("{:#}\n", json!(adopted.graph));
+            let text = format!("{:#}\n", json!(adopted.graph.without_scripts()));
             let path =
                 numbered(place, &format!("tenants/{tenant}/chains/variants/baseline-{pattern}-"), ".json", &text)?;
             chain_path = Some(path.clone());
@@ -73,6 +85,9 @@ impl Adopt {
                 .map_err(|e| InputError::new(format!("{source}:{}", e.line()), e.to_string()))?;
             for (module, path) in &prompt_paths {
                 config["chain"]["config"]["prompt_paths"][module] = path.clone().into();
+            }
+            for (name, path) in &script_paths {
+                config["chain"]["config"]["script_paths"][name] = path.clone().into();
             }
             for (name, value) in adopted.params.iter().filter(|pair| !base.params.contains(pair)) {
                 config["chain"]["config"][name] = value.clone();

@@ -113,6 +113,10 @@ pub struct UsageLine {
     pub paid: u64,
     /// Calls answered from the response cache.
     pub cached: u64,
+    /// Those of the calls that a scorer asked of its judge.
+    pub judge_calls: u64,
+    /// Judges' replies that were none of the allowed choices.
+    pub judge_off_choice: u64,
     /// Tokens of prompts, where the service counted them.
     pub prompt_tokens: u64,
     /// Tokens of replies, where the service counted them.

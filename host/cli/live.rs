@@ -90,7 +90,7 @@ impl Counts {
         self.errors += usize::from(record.fault.is_some());
         self.sum += record.composite();
         self.tokens +=
-            record.calls.iter().filter_map(|c| c.usage).map(|u| u.prompt_tokens + u.completion_tokens).sum::<u64>();
+            record.model_calls().filter_map(|c| c.usage).map(|u| u.prompt_tokens + u.completion_tokens).sum::<u64>();
     }
 }
 

@@ -61,6 +61,10 @@ pub(super) fn print_run(run: &RunView<'_>, cases: &[Case], printer: Printer) {
         rows.push(vec![format!("  {name}"), number(mean * run.records.len() as f64 / run.planned.max(1) as f64)]);
     }
     rows.push(vec!["calls".into(), format!("{} ({} paid, {} from the cache)", usage.calls, usage.paid, usage.cached)]);
+    if usage.judge_calls > 0 {
+        let off = usage.judge_off_choice;
+        rows.push(vec!["judge".into(), format!("{} of the calls, {off} answered off the choices", usage.judge_calls)]);
+    }
     rows.push(vec!["tokens".into(), tokens_text(&usage)]);
     rows.push(vec!["folder".into(), run.dir.clone()]);
     printer.table(&["", ""], rows);
@@ -102,9 +106,12 @@ fn tokens_text(usage: &UsageLine) -> String {
 }
 
 fn usage(records: &[CaseRecord]) -> UsageLine {
-    let calls = || records.iter().flat_map(|r| &r.calls);
+    let calls = || records.iter().flat_map(CaseRecord::model_calls);
+    let judged = || records.iter().flat_map(|record| &record.judge_calls);
     UsageLine {
         calls: calls().count() as u64,
+        judge_calls: judged().count() as u64,
+        judge_off_choice: judged().filter(|judged| judged.is_off_choice()).count() as u64,
         paid: records.iter().map(CaseRecord::paid_calls).sum(),
         cached: calls().filter(|c| c.cached).count() as u64,
         prompt_tokens: calls().filter_map(|c| c.usage).map(|u| u.prompt_tokens).sum(),

@@ -4,7 +4,7 @@ use super::Exit;
 use super::lines::Line;
 use super::printer::Printer;
 use super::tenant_inspect::print_component;
-use crate::guests;
+use crate::guests::{self, Shipped};
 use crate::place::{Place, read_bytes, unwritable};
 use fapo_core::InputError;
 use fapo_core::limits::Limits;
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(after_help = "Example: fapo tenant build hotpotqa --out hotpotqa.wasm")]
 pub(super) struct Build {
-    /// The tenant, or `stock` for the built-in kinds and metrics.
+    /// The tenant; `stock` for the built-in kinds and metrics, `script` for the node component that runs scripts.
     id: String,
     /// Where the component goes.
     #[arg(long, value_name = "FILE")]
@@ -27,10 +27,10 @@ pub(super) struct Build {
 impl Build {
     pub(super) fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
         printer.note(&format!("building {} for wasm32-wasip2", self.id));
-        let bytes = if self.id == "stock" {
-            guests::stock(&place.root, &place.work)?
-        } else {
-            read_bytes(&guests::tenant_crate(&place.root, &self.id)?)?
+        let bytes = match self.id.as_str() {
+            "stock" => guests::shipped(Shipped::Stock, &place.root, &place.work)?,
+            "script" => guests::shipped(Shipped::Script, &place.root, &place.work)?,
+            id => read_bytes(&guests::tenant_crate(&place.root, id)?)?,
         };
         let out = self.out.unwrap_or_else(|| place.work.join("components").join(format!("{}.wasm", self.id)));
         if let Some(parent) = out.parent().filter(|p| !p.as_os_str().is_empty()) {

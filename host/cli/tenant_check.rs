@@ -120,7 +120,7 @@ async fn whole(
     problems.extend(unsteady(&scorer, &subject, &cases, &profile).await);
     let mut warnings = variant::missing_context(&definition, &cases);
     // A missing key or index stops a run and not the tenant's correctness.
-    if let Err(e) = services::open(place, operator, grant) {
+    if let Err(e) = services::open(place, operator, grant, folder) {
         warnings.push(format!("{e}{}", e.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"))));
     }
     datasets.insert(config.dataset.path.clone(), cases);
@@ -138,7 +138,8 @@ async fn unsteady(scorer: &dyn Scorer, subject: &str, cases: &[Case], profile: &
                 searches: Vec::new(),
                 output_text: output_text.into(),
             };
-            let (first, second) = (scorer.score(&finished, profile).await, scorer.score(&finished, profile).await);
+            let (first, second) =
+                (scorer.score(&finished, profile, None).await, scorer.score(&finished, profile, None).await);
             if first.result != second.result {
                 return Some(
                     InputError::new(
@@ -211,8 +212,9 @@ fn documents(folder: &TenantFolder, checks: &mut Checks) {
 mod tests {
     use super::*;
     use fapo_core::fault::Fault;
-    use fapo_core::ports::{BoxFuture, ResourceUse, ScoreOutcome};
+    use fapo_core::ports::{BoxFuture, JudgeServices, ResourceUse, ScoreOutcome};
     use fapo_core::score::{RawScore, Score};
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// Says another number each time, or always the same.
@@ -230,7 +232,12 @@ mod tests {
             Box::pin(async { Ok(Vec::new()) })
         }
 
-        fn score<'a>(&'a self, _: &'a FinishedCase, _: &'a Value) -> BoxFuture<'a, ScoreOutcome> {
+        fn score<'a>(
+            &'a self,
+            _: &'a FinishedCase,
+            _: &'a Value,
+            _: Option<Arc<dyn JudgeServices>>,
+        ) -> BoxFuture<'a, ScoreOutcome> {
             let composite = f64::from(self.said.fetch_add(self.by, Ordering::Relaxed));
             let raw = RawScore { composite, breakdown: Vec::new(), feedback: String::new(), diagnostics: Vec::new() };
             let result = Ok(Score::checked(raw).expect("a score"));

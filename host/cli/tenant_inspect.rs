@@ -31,7 +31,7 @@ fn why(import: &str) -> &'static str {
         Some("provider") => "calls models that are granted",
         Some("retrieval") => "searches indexes that are granted",
         Some("nodes") => "calls node components that are granted",
-        Some("judge-model") => "asks a judge",
+        Some("judge-model") => "asks a judge, where one is granted",
         Some("log") => "writes notes for its author",
         Some(_) => "types only",
         None => "the language's runtime; answered by an empty, deterministic one",
@@ -71,10 +71,13 @@ impl Inspect {
         let models = manifest.requests.models.iter();
         let indexes = manifest.requests.indexes.iter();
         let components = manifest.requests.components.iter();
+        let judges = manifest.requests.judges.iter();
+        let judge = |name| granted.judges.get(name).map(|j| format!("{}, {} calls a run", j.model, j.calls_max));
         let rows: Vec<Vec<String>> = models
             .map(|name| row("model", name, granted.models.get(name).map(|routes| routes.join(", "))))
             .chain(indexes.map(|name| row("index", name, granted.indexes.get(name).cloned())))
             .chain(components.map(|name| row("component", name, granted.components.get(name).cloned())))
+            .chain(judges.map(|name| row("judge", name, judge(name))))
             .collect();
         if !rows.is_empty() {
             printer.text("");

@@ -8,14 +8,64 @@ use std::fmt;
 /// One question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerdictRequest {
-    /// A file of the tenant's judge prompts.
+    /// Name of one of the tenant's judge prompts, `prompts/judges/<name>.md`.
     pub prompt: String,
-    /// Model alias.
+    /// Alias among the tenant's judges.
     pub model: String,
-    /// Values for the template; each is fenced by the host.
+    /// One for each placeholder of the prompt; each is fenced by the host.
     pub values: Vec<(String, String)>,
-    /// Allowed answers; empty for free text.
+    /// Allowed answers, told apart without regard to case; empty for free text.
     pub choices: Vec<String>,
+    /// Two values whose texts the host exchanges for a second call, so that a judge who prefers a place is found out.
+    pub swap: Option<(String, String)>,
+}
+
+impl VerdictRequest {
+    /// A question of a judge prompt to a judge of the grant.
+    pub fn new(prompt: &str, model: &str) -> Self {
+        VerdictRequest {
+            prompt: prompt.into(),
+            model: model.into(),
+            values: Vec::new(),
+            choices: Vec::new(),
+            swap: None,
+        }
+    }
+
+    /// A value of the prompt.
+    pub fn value(mut self, name: &str, text: impl Into<String>) -> Self {
+        self.values.push((name.into(), text.into()));
+        self
+    }
+
+    /// The allowed answers.
+    pub fn choices(mut self, choices: &[&str]) -> Self {
+        self.choices = choices.iter().map(|choice| choice.to_string()).collect();
+        self
+    }
+
+    /// Asks in both orders of two values.
+    pub fn swap(mut self, one: &str, other: &str) -> Self {
+        self.swap = Some((one.into(), other.into()));
+        self
+    }
+}
+
+/// What the judge said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// One of the choices, or the reply where there are none.
+    pub answer: String,
+    /// The answer with the two values of `swap` exchanged.
+    pub swapped: Option<String>,
+}
+
+impl Verdict {
+    /// Whether the judge chose the text behind `one` in both orders: `one` as the texts were handed in, and `other`, the
+    /// place that text stood in, once they were exchanged. Without `swap` the one answer decides.
+    pub fn holds_for(&self, one: &str, other: &str) -> bool {
+        self.answer == one && self.swapped.as_ref().is_none_or(|swapped| swapped == other)
+    }
 }
 
 /// Why there is no verdict.
@@ -45,9 +95,26 @@ impl fmt::Display for JudgeError {
 }
 
 /// Asks the judge, side by side; verdicts in the order of the requests.
-pub fn ask(requests: Vec<VerdictRequest>) -> Vec<Result<String, JudgeError>> {
+pub fn ask(requests: Vec<VerdictRequest>) -> Vec<Result<Verdict, JudgeError>> {
     #[cfg(target_family = "wasm")]
     return crate::wasm::ask_judge(requests);
     #[cfg(not(target_family = "wasm"))]
     return crate::mock::ask_judge(requests);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_holds_where_both_orders_choose_the_same_text() {
+        let said = |answer: &str, swapped: Option<&str>| Verdict {
+            answer: answer.into(),
+            swapped: swapped.map(str::to_string),
+        };
+        assert!(said("A", Some("B")).holds_for("A", "B"), "the text moved, and the choice with it");
+        assert!(!said("A", Some("A")).holds_for("A", "B"), "the first place, whatever stands there");
+        assert!(!said("B", Some("A")).holds_for("A", "B"));
+        assert!(said("A", None).holds_for("A", "B"));
+    }
 }

@@ -8,14 +8,14 @@ use crate::host::{
     GenerateRequest, Generation, Hit, Host, LogLevel, NodeError, NodeOutput, NodeRequest, ProviderError,
     RetrievalError, SearchRequest,
 };
-use crate::judge::{JudgeError, VerdictRequest};
+use crate::judge::{JudgeError, Verdict, VerdictRequest};
 use crate::run::ChainRun;
 use fapo_graph::{CaseInput, Entry, GraphSpec, Step, answer};
 use fapo_template::{Cut, parse};
 use std::cell::RefCell;
 
 type Answer<Q, A, E> = Box<dyn FnMut(&Q) -> Result<A, E>>;
-type Judge = Box<dyn FnMut(&VerdictRequest) -> Result<String, JudgeError>>;
+type Judge = Box<dyn FnMut(&VerdictRequest) -> Result<Verdict, JudgeError>>;
 
 /// A host whose answers are closures. What is not scripted is denied.
 pub struct ScriptedHost {
@@ -184,7 +184,7 @@ thread_local! {
 
 /// Runs a piece of a test with this judge in place.
 pub fn with_judge<T>(
-    judge: impl FnMut(&VerdictRequest) -> Result<String, JudgeError> + 'static,
+    judge: impl FnMut(&VerdictRequest) -> Result<Verdict, JudgeError> + 'static,
     test: impl FnOnce() -> T,
 ) -> T {
     JUDGE.set(Some(Box::new(judge)));
@@ -193,7 +193,7 @@ pub fn with_judge<T>(
     result
 }
 
-pub(crate) fn ask_judge(requests: Vec<VerdictRequest>) -> Vec<Result<String, JudgeError>> {
+pub(crate) fn ask_judge(requests: Vec<VerdictRequest>) -> Vec<Result<Verdict, JudgeError>> {
     JUDGE.with_borrow_mut(|judge| {
         let denied = |request: &VerdictRequest| Err(JudgeError::Denied(request.model.clone()));
         match judge {

@@ -123,7 +123,7 @@ impl Arena {
         let case =
             Case { case_id: "c1".into(), task_type: "qa".into(), context: Vec::new(), expected, metadata: Map::new() };
         let finished = FinishedCase { case, steps: Vec::new(), searches, output_text: output_text.into() };
-        self.wait(self.scorer.score(&finished, &json!({"score": profile})))
+        self.wait(self.scorer.score(&finished, &json!({"score": profile}), None))
     }
 }
 

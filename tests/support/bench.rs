@@ -15,6 +15,12 @@ pub fn stock() -> &'static Path {
     STOCK.get_or_init(|| component(&root().join("tenants/stock"), "stock"))
 }
 
+/// The component that runs scripts.
+pub fn script() -> &'static Path {
+    static SCRIPT: OnceLock<PathBuf> = OnceLock::new();
+    SCRIPT.get_or_init(|| component(&root().join("tenants/script"), "script"))
+}
+
 /// The hostile guests, one component whose settings choose what it does.
 pub fn guest() -> &'static Path {
     static GUEST: OnceLock<PathBuf> = OnceLock::new();

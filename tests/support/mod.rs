@@ -3,7 +3,7 @@
 mod bench;
 mod server;
 
-pub use bench::{Bench, Ran, compiled, guest, raw_guest, root};
+pub use bench::{Bench, Ran, compiled, guest, raw_guest, root, script};
 pub use server::{Answer, FakeServer};
 
 /// A row of results without what the clock says.

@@ -64,12 +64,15 @@ fn build_chain() -> String {
     "build_chain".into()
 }
 
-/// `chain.config`: prompt files by module, everything else is a parameter of the chain.
+/// `chain.config`: prompt files by module, script files by name, everything else is a parameter of the chain.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChainSettings {
     /// Module name to prompt file.
     #[serde(default)]
     pub prompt_paths: BTreeMap<String, String>,
+    /// Script name to its file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub script_paths: BTreeMap<String, String>,
     /// Parameters by name, and keys of the tenant's own.
     #[serde(flatten)]
     pub rest: Map<String, Value>,

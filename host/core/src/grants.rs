@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 /// Alias that the eval config's `provider` and `provider_settings` speak of.
 pub const TASK_ALIAS: &str = "task";
 
+/// The `file` of the node component that is shipped with the program.
+pub const COMPONENT_SCRIPT: &str = "script";
+
 /// What an operator allows: `fapo.toml`, or the same file in the user's configuration folder.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -104,7 +107,7 @@ pub struct IndexSource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ComponentSource {
-    /// The .wasm file.
+    /// The .wasm file; `script` for the one that is shipped with the program and runs scripts.
     pub file: String,
     /// Model aliases of the calling tenant that it may use; none where absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -121,6 +124,16 @@ fn b() -> f64 {
     0.4
 }
 
+/// A model that a tenant's scorer may ask, and how often.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JudgeGrant {
+    /// Name of a route under `[models]`.
+    pub model: String,
+    /// Most calls of one run that a service is asked; a reply from the cache is none.
+    pub calls_max: u64,
+}
+
 /// What one tenant may use.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -131,6 +144,8 @@ pub struct TenantGrant {
     pub indexes: BTreeMap<String, String>,
     /// Tenant's component name to operator's component.
     pub components: BTreeMap<String, String>,
+    /// Judges by alias.
+    pub judges: BTreeMap<String, JudgeGrant>,
     /// Whether the host may compile the tenant's own Cargo package. A build script of it runs outside every sandbox,
     /// with the rights of the person who runs the host.
     pub build: bool,
@@ -145,6 +160,8 @@ pub struct Grant {
     pub indexes: BTreeMap<String, String>,
     /// Tenant's component name to the operator's name of it.
     pub components: BTreeMap<String, String>,
+    /// Judge alias to the resolved route and the calls of one run.
+    pub judges: BTreeMap<String, (ModelRoute, u64)>,
     /// Limits in force.
     pub limits: Limits,
 }
@@ -185,6 +202,17 @@ pub fn read_operator_file(file: &str, text: &str) -> Result<OperatorFile, InputE
                     format!("no component is called {component:?}"),
                 )
                 .hint(format!("add a table [components.{component}] with `file = \"….wasm\"` to {file}")));
+            }
+        }
+    }
+    for (tenant, grant) in &operator.tenants {
+        for (alias, judge) in &grant.judges {
+            if !operator.models.contains_key(&judge.model) {
+                return Err(InputError::new(
+                    format!("{file}, tenants.{tenant}.judges.{alias}"),
+                    format!("no route is called {:?}", judge.model),
+                )
+                .hint(format!("add a table [models.{}] to {file}", judge.model)));
             }
         }
     }
@@ -266,8 +294,19 @@ impl OperatorFile {
             })?;
             components.insert(name.clone(), component.clone());
         }
+        let mut judges = BTreeMap::new();
+        for alias in &manifest.requests.judges {
+            let judge = granted.judges.get(alias).ok_or_else(|| {
+                InputError::new(format!("tenant {id}"), format!("asks for judge {alias:?}, which is not granted")).hint(
+                    format!(
+                        "add to {operator_file}: [tenants.{id}.judges] {alias} = {{ model = \"<a name under [models]>\", calls_max = 1000 }}"
+                    ),
+                )
+            })?;
+            judges.insert(alias.clone(), (self.models[&judge.model].clone(), judge.calls_max));
+        }
         let limits = Limits::effective(&self.limits, &manifest.requests.limits, id)?;
-        Ok(Grant { models, indexes, components, limits })
+        Ok(Grant { models, indexes, components, judges, limits })
     }
 
     fn route(

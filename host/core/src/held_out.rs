@@ -60,7 +60,7 @@ impl HeldOut {
             return Err(InputError::new(format!("split {split}"), message).hint("the same command goes on"));
         }
         let composites = records.iter().map(CaseRecord::composite).collect();
-        Ok(HeldOut { composites, calls: records.iter().map(|r| r.calls.len() as u64).sum() })
+        Ok(HeldOut { composites, calls: records.iter().map(|r| r.model_calls().count() as u64).sum() })
     }
 
     /// Mean, interval and number of cases.

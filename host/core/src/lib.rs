@@ -13,6 +13,7 @@ pub mod grants;
 pub mod held_out;
 pub mod input_error;
 pub mod json;
+pub mod judge;
 pub mod limits;
 pub mod names;
 pub mod ports;

@@ -64,6 +64,8 @@ limits! {
     handles = 1_000, 100_000;
     /// Host calls of one case.
     host_calls = 2_000, 1_000_000;
+    /// Model calls of a judge for one case; a question with `swap` costs two.
+    judge_calls = 16, 1_000;
     /// Bytes that cross from guest to host in one call.
     call_bytes = 4_194_304, 33_554_432;
     /// Bytes that cross from guest to host in all calls of one case, log lines included.

@@ -4,6 +4,7 @@
 
 use crate::case::Case;
 use crate::fault::{Fault, FaultKind};
+use crate::judge::{JudgeFault, Question, Verdict};
 use crate::score::Score;
 use fapo_graph::{CaseInput, Catalogue, GraphSpec, Step, StepId};
 use fapo_template::{Message, Prompt};
@@ -188,8 +189,13 @@ pub trait Scorer: Send + Sync {
         cases: &'a [Case],
         profile: &'a Value,
     ) -> BoxFuture<'a, Result<Vec<(usize, String)>, Fault>>;
-    /// Scores one case in a fresh sandbox.
-    fn score<'a>(&'a self, finished: &'a FinishedCase, profile: &'a Value) -> BoxFuture<'a, ScoreOutcome>;
+    /// Scores one case in a fresh sandbox. A scorer without `judge` is answered `denied` where it asks one.
+    fn score<'a>(
+        &'a self,
+        finished: &'a FinishedCase,
+        profile: &'a Value,
+        judge: Option<Arc<dyn JudgeServices>>,
+    ) -> BoxFuture<'a, ScoreOutcome>;
 }
 
 /// What a chain asks of a model.
@@ -315,6 +321,17 @@ pub trait CaseServices: Send + Sync {
     fn generate(&self, requests: Vec<GenerateRequest>) -> BoxFuture<'_, Result<Replies, ServiceFault>>;
     /// Searches, side by side.
     fn search(&self, requests: Vec<SearchRequest>) -> BoxFuture<'_, Result<SearchResults, ServiceFault>>;
+}
+
+/// Verdicts in the order of their questions, or why there is none.
+pub type Verdicts = Vec<Result<Verdict, JudgeFault>>;
+
+/// What a judge's questions reach while it scores one case: no provider, but prompts that the host renders.
+///
+/// An `Err` ends the case as a provider fault.
+pub trait JudgeServices: Send + Sync {
+    /// Questions, side by side.
+    fn ask(&self, questions: Vec<Question>) -> BoxFuture<'_, Result<Verdicts, ServiceFault>>;
 }
 
 /// One call of a model, alias already resolved.

@@ -41,6 +41,38 @@ pub struct CallRecord {
     pub seconds: f64,
 }
 
+impl CallRecord {
+    /// Whether a service was asked for it.
+    pub fn is_paid(&self) -> bool {
+        !self.cached && self.attempts > 0
+    }
+}
+
+/// One call of a judge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JudgeCall {
+    /// Name of the judge prompt.
+    pub prompt: String,
+    /// Whether the two values of the question were exchanged.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub swapped: bool,
+    /// The answer; None where the reply was none of the choices, or where there was no reply.
+    pub answer: Option<String>,
+    /// The call itself; its step is the prompt's name, numbered.
+    pub call: CallRecord,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+impl JudgeCall {
+    /// Whether there was a reply and it was none of the choices.
+    pub fn is_off_choice(&self) -> bool {
+        self.answer.is_none() && self.call.reply.is_some()
+    }
+}
+
 /// Everything a run keeps of one case; a line of its journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseRecord {
@@ -64,6 +96,9 @@ pub struct CaseRecord {
     /// Model calls.
     #[serde(default)]
     pub calls: Vec<CallRecord>,
+    /// Calls of the scorer's judge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub judge_calls: Vec<JudgeCall>,
     /// Searches.
     #[serde(default)]
     pub searches: Vec<ObservedSearch>,
@@ -79,9 +114,14 @@ impl CaseRecord {
         self.score.as_ref().map_or(0.0, Score::composite)
     }
 
+    /// Every model call of the case, the chain's before the judge's.
+    pub fn model_calls(&self) -> impl Iterator<Item = &CallRecord> {
+        self.calls.iter().chain(self.judge_calls.iter().map(|judged| &judged.call))
+    }
+
     /// Calls that a service was paid for.
     pub fn paid_calls(&self) -> u64 {
-        self.calls.iter().filter(|call| !call.cached && call.attempts > 0).count() as u64
+        self.model_calls().filter(|call| call.is_paid()).count() as u64
     }
 
     /// Latest main output of each node that ran, in order of first execution.
@@ -124,7 +164,7 @@ impl CaseRecord {
 
     fn extras(&self) -> Value {
         let (mut prompt_tokens, mut completion_tokens, mut unknown) = (0, 0, 0);
-        for call in &self.calls {
+        for call in self.model_calls() {
             match call.usage {
                 Some(usage) => {
                     prompt_tokens += usage.prompt_tokens;
@@ -133,15 +173,26 @@ impl CaseRecord {
                 None => unknown += 1,
             }
         }
-        json!({
+        let mut extras = json!({
             "fault": self.fault,
             "feedback": self.score.as_ref().map(|s| s.feedback.as_str()),
-            "calls": {"total": self.calls.len(), "paid": self.paid_calls(),
-                      "cached": self.calls.iter().filter(|c| c.cached).count()},
+            "calls": {"total": self.model_calls().count(), "paid": self.paid_calls(),
+                      "cached": self.model_calls().filter(|c| c.cached).count()},
             "tokens": {"prompt": prompt_tokens, "completion": completion_tokens, "calls_without_usage": unknown},
             "searches": self.searches,
             "used": {"chain": self.chain_use, "scorer": self.scorer_use},
-        })
+        });
+        if !self.judge_calls.is_empty() {
+            let judged =
+                |call: &JudgeCall| json!({"prompt": call.prompt, "swapped": call.swapped, "answer": call.answer});
+            extras["judge"] = json!({
+                "calls": self.judge_calls.len(),
+                "paid": self.judge_calls.iter().filter(|judged| judged.call.is_paid()).count(),
+                "off_choice": self.judge_calls.iter().filter(|judged| judged.is_off_choice()).count(),
+                "answers": self.judge_calls.iter().map(judged).collect::<Vec<_>>(),
+            });
+        }
+        extras
     }
 }
 

@@ -50,6 +50,12 @@ pub struct ScopeContract {
     /// Structure patterns that may be used.
     #[serde(default)]
     pub patterns: Vec<String>,
+    /// Node components, by the tenant's names, that a variant may begin to use; the operator must grant them as well.
+    #[serde(default)]
+    pub components: Vec<String>,
+    /// Script modules that a variant may add or change; nodes of other scripts stay as they are.
+    #[serde(default)]
+    pub scripts: Vec<String>,
     /// Settings that stay as they are over a trial.
     #[serde(default)]
     pub constants: Vec<String>,

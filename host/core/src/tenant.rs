@@ -58,6 +58,8 @@ pub struct Requests {
     pub indexes: Vec<String>,
     /// Node components by name.
     pub components: Vec<String>,
+    /// Aliases of models that the scorer may ask as judges; a chain cannot reach them.
+    pub judges: Vec<String>,
     /// Limits by name.
     pub limits: BTreeMap<String, u64>,
 }
@@ -72,7 +74,14 @@ pub fn read_manifest(file: &str, folder: &str, text: &str) -> Result<TenantManif
         return Err(InputError::new(format!("{file}, id"), format!("{:?} is not the folder's name", manifest.id))
             .hint(format!("write id = {folder:?}")));
     }
-    for name in manifest.requests.models.iter().chain(&manifest.requests.indexes).chain([&manifest.id]) {
+    for name in manifest
+        .requests
+        .models
+        .iter()
+        .chain(&manifest.requests.indexes)
+        .chain(&manifest.requests.judges)
+        .chain([&manifest.id])
+    {
         if !crate::names::is_name(name) {
             return Err(InputError::new(file, format!("{name:?} is no name"))
                 .hint("names are lower-case ASCII letters, digits, _ and -, at most 64"));

@@ -2,7 +2,7 @@
 
 use fapo_core::case::Case;
 use fapo_core::ports::Definition;
-use fapo_core::review::{Leaks, Review, Reviewed, Verdict, review};
+use fapo_core::review::{Leaks, Review, Reviewed, Severity, Verdict, review};
 use fapo_core::scope::ScopeContract;
 use fapo_core::variant::{Edit, Proposal, ReviewedVariant};
 use fapo_graph::{Catalogue, Edge, GraphSpec, Handle, HandleKind, NodeKind, Parameter};
@@ -41,7 +41,7 @@ fn catalogue() -> Catalogue {
     let kind = |name: &str, takes_prompt: bool, handles: Vec<HandleKind>| NodeKind {
         name: name.into(),
         summary: name.into(),
-        settings_schema: json!({"type": "object", "properties": {"k": {"type": "integer", "minimum": 1, "maximum": 100}, "mode": {"type": "string"}}}),
+        settings_schema: json!({"type": "object", "properties": {"k": {"type": "integer", "minimum": 1, "maximum": 100}, "mode": {"type": "string"}, "kind": {"type": "string"}, "settings": {"type": "object"}}}),
         inputs: vec![],
         outputs: vec!["text".into()],
         takes_prompt,
@@ -59,6 +59,7 @@ fn catalogue() -> Catalogue {
             kind("find", false, vec![HandleKind::Index]),
             kind("ask", true, vec![HandleKind::Model]),
             kind("extract", false, vec![]),
+            kind("component", false, vec![HandleKind::Component]),
         ],
         parameters: vec![
             parameter("depth", json!({"type": "integer", "minimum": 1, "maximum": 100}), json!(7)),
@@ -225,6 +226,35 @@ fn hostile_proposals_are_blocked_each_with_its_reason() {
             assert!(!issue.suggestion.is_empty());
         }
     }
+}
+
+#[test]
+fn a_script_and_its_component_need_their_names_in_the_scope_and_leak_nothing() {
+    let scripted = |name: &str, source: &str| {
+        let settings = json!({"kind": "script", "settings": {"script": name, "source": source}});
+        let node =
+            json!({"name": "short", "kind": "component", "settings": settings, "handles": [{"component": "script"}]});
+        structure(move |g| {
+            extract(g);
+            g.nodes[2] = serde_json::from_value(node.clone()).expect("a node");
+        })
+    };
+    let open = PLAYBOOK.replace("\n```\n", "\ncomponents = [\"script\"]\nscripts = [\"tidy\"]\n```\n");
+    let blocked_by = |edit: Edit, scope: &str| -> Vec<String> {
+        let review = reviewed(edit, &[], scope);
+        review.issues.into_iter().filter(|i| i.severity == Severity::Block).map(|i| i.check).collect()
+    };
+    assert!(blocked_by(scripted("tidy", "text.trim(); text"), &open).is_empty());
+    assert_eq!(blocked_by(scripted("tidy", "text"), PLAYBOOK), ["capabilities", "scripts"]);
+    assert_eq!(blocked_by(scripted("other", "text"), &open), ["scripts"]);
+    assert_eq!(blocked_by(scripted("tidy", &" ".repeat(20_000)), &open), ["scripts"]);
+    // A line's end between two words hides nothing.
+    assert_eq!(
+        blocked_by(scripted("tidy", "if question.contains(\"otter\") {\n\"Willow\nReach\" }"), &open),
+        ["leak_answer"]
+    );
+    let split = "// Which guild painted\n// the old gate of Rundle\n// in the year 1711?\ntext";
+    assert_eq!(blocked_by(scripted("tidy", split), &open), ["leak_text"]);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! One case: the chain in its sandbox, the scorer in its own, and whose fault it was where one failed.
 
 use crate::evaluate::Evaluation;
+use crate::judge::{CaseJudge, RunJudges};
 use crate::services::{Services, Waiting};
 use fapo_core::case::Case;
 use fapo_core::fault::{Fault, FaultKind, Phase};
-use fapo_core::ports::{CaseServices, FinishedCase, ResourceUse, TimedStep};
+use fapo_core::ports::{CaseServices, FinishedCase, JudgeServices, ResourceUse, TimedStep};
 use fapo_core::run::{CaseRecord, chain_exception, step_diagnostics};
 use futures::FutureExt;
 use std::collections::BTreeSet;
@@ -48,11 +49,16 @@ impl Drop for Here<'_> {
 }
 
 /// Runs one planned case to its record. Nothing that a guest or the host does in it ends the run.
-pub(crate) async fn one_case(run: &Evaluation, index: usize, waiting: &Arc<Waiting>) -> CaseRecord {
-    let mut calls_before = Vec::new();
+pub(crate) async fn one_case(
+    run: &Evaluation,
+    index: usize,
+    waiting: &Arc<Waiting>,
+    judges: Option<&Arc<RunJudges>>,
+) -> CaseRecord {
+    let (mut calls_before, mut judged_before) = (Vec::new(), Vec::new());
     let mut tries = 0;
     loop {
-        let attempt = AssertUnwindSafe(one_try(run, index, waiting)).catch_unwind().await;
+        let attempt = AssertUnwindSafe(one_try(run, index, waiting, judges)).catch_unwind().await;
         let mut record = attempt.unwrap_or_else(|_| {
             let message = "the host failed while it ran this case; its message is on stderr";
             failed(&run.cases[index], index, Fault::new(Phase::Host, FaultKind::Internal, message))
@@ -63,16 +69,24 @@ pub(crate) async fn one_case(run: &Evaluation, index: usize, waiting: &Arc<Waiti
         if timed_out && tries < TRIES_AGAIN_MAX {
             tries += 1;
             calls_before.append(&mut record.calls);
+            judged_before.append(&mut record.judge_calls);
             continue;
         }
         // What was called for a try in vain was called all the same.
         calls_before.append(&mut record.calls);
         record.calls = calls_before;
+        judged_before.append(&mut record.judge_calls);
+        record.judge_calls = judged_before;
         return record;
     }
 }
 
-async fn one_try(run: &Evaluation, index: usize, waiting: &Arc<Waiting>) -> CaseRecord {
+async fn one_try(
+    run: &Evaluation,
+    index: usize,
+    waiting: &Arc<Waiting>,
+    judges: Option<&Arc<RunJudges>>,
+) -> CaseRecord {
     let case = &run.cases[index];
     let services = Arc::new(Services::new(&run.tenant_id, run.granted.clone(), Arc::clone(waiting)));
     let reached = Arc::clone(&services) as Arc<dyn CaseServices>;
@@ -101,7 +115,10 @@ async fn one_try(run: &Evaluation, index: usize, waiting: &Arc<Waiting>) -> Case
         searches: record.searches.clone(),
         output_text: record.output_text.clone(),
     };
-    let scored = run.scorer.score(&finished, &run.profile).await;
+    let judge = judges.map(|judges| Arc::new(CaseJudge::new(judges)));
+    let asked = judge.as_ref().map(|judge| Arc::clone(judge) as Arc<dyn JudgeServices>);
+    let scored = run.scorer.score(&finished, &run.profile, asked).await;
+    record.judge_calls = judge.map(|judge| judge.take()).unwrap_or_default();
     record.scorer_use = scored.used;
     match scored.result {
         Ok(score) => {
@@ -127,6 +144,7 @@ fn empty(case: &Case, index: usize) -> CaseRecord {
         output_text: String::new(),
         steps: Vec::new(),
         calls: Vec::new(),
+        judge_calls: Vec::new(),
         searches: Vec::new(),
         chain_use: ResourceUse::default(),
         scorer_use: ResourceUse::default(),

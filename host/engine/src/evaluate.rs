@@ -8,6 +8,7 @@ use crate::artifacts;
 use crate::case::{InFlight, one_case};
 use crate::folder::{self, Begun, RunFolder};
 use crate::journal::{self, JOURNAL};
+use crate::judge::RunJudges;
 pub use crate::services::Granted;
 use crate::services::Waiting;
 use crate::stop::StopSignal;
@@ -43,7 +44,7 @@ pub struct Evaluation {
     pub scorer: Arc<dyn Scorer>,
     /// The scorer's settings.
     pub profile: Value,
-    /// What the chain may use.
+    /// What chain and scorer may use.
     pub granted: Granted,
     /// Cases at one time, at least 1.
     pub workers: usize,
@@ -200,17 +201,18 @@ impl Crew {
         // One place a worker: a slow disk stops the workers before records pile up.
         let (send, finished) = mpsc::channel(run.workers.max(1));
         let (in_flight, waiting) = (Arc::<InFlight>::default(), Arc::<Waiting>::default());
+        let judges = RunJudges::begin(&run.tenant_id, &run.granted.judges, &waiting, records);
         let mut workers = JoinSet::new();
         for _ in 0..count {
             let (run, open, send) = (Arc::clone(run), Arc::clone(&open), send.clone());
-            let (in_flight, waiting) = (Arc::clone(&in_flight), Arc::clone(&waiting));
+            let (in_flight, waiting, judges) = (Arc::clone(&in_flight), Arc::clone(&waiting), judges.clone());
             workers.spawn(async move {
                 while !run.stop.is_set() {
                     let next = open.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(index) = next else { return };
                     let record = {
                         let _here = in_flight.enter(index);
-                        one_case(&run, index, &waiting).await
+                        one_case(&run, index, &waiting, judges.as_ref()).await
                     };
                     // The committer is gone where the disk failed; then there is nobody to tell.
                     if send.send(record).await.is_err() {

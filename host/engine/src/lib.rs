@@ -1,7 +1,7 @@
 //! Evaluation: a chain over cases, a scorer over its answers, a journal, the artefacts.
 //!
 //! `evaluate` is the run; `folder` and `journal` keep it on disk through the port for files; `stored` reads runs
-//! back, `compare` sets two side by side, `recorded` puts outputs made elsewhere in the place of a chain.
+//! back, `judge` serves a scorer's questions, `compare` sets two side by side, `recorded` puts outputs made elsewhere in the place of a chain.
 
 pub mod artifacts;
 mod case;
@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod files;
 mod folder;
 mod journal;
+pub mod judge;
 pub mod optimize;
 pub mod propose;
 pub mod recorded;

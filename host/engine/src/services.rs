@@ -1,5 +1,6 @@
 //! What one case's host calls reach: granted models and indexes, counted and recorded.
 
+use crate::judge::Judges;
 use fapo_core::ports::{
     BoxFuture, CaseServices, ContentFault, FinishReason, GenerateRequest, Index, ModelCall, ObservedSearch, Provider,
     ProviderError, Replies, SearchRequest, SearchResults, ServiceFault,
@@ -14,13 +15,15 @@ use std::time::Instant;
 /// Most hits of one search.
 const HITS_MAX: u32 = 100;
 
-/// Granted models and indexes under the tenant's names.
+/// Granted models, indexes and judges under the tenant's names.
 #[derive(Clone, Default)]
 pub struct Granted {
     /// Alias to provider.
     pub models: BTreeMap<String, Arc<dyn Provider>>,
     /// Name to index.
     pub indexes: BTreeMap<String, Arc<dyn Index>>,
+    /// Models that the scorer may ask, out of the chain's reach.
+    pub judges: Judges,
 }
 
 /// Model calls of a run that are waited for.
@@ -32,14 +35,14 @@ impl Waiting {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn enter(&self) -> WaitingCall<'_> {
+    pub(crate) fn enter(&self) -> WaitingCall<'_> {
         self.0.fetch_add(1, Ordering::Relaxed);
         WaitingCall(self)
     }
 }
 
 /// One call that is waited for; dropping it ends the wait, also where the case was given up.
-struct WaitingCall<'a>(&'a Waiting);
+pub(crate) struct WaitingCall<'a>(&'a Waiting);
 
 impl Drop for WaitingCall<'_> {
     fn drop(&mut self) {
@@ -52,19 +55,25 @@ pub(crate) struct Services {
     tenant_id: String,
     granted: Granted,
     waiting: Arc<Waiting>,
+    samples: Samples,
     records: Mutex<Records>,
 }
 
 #[derive(Default)]
 struct Records {
-    asked: Vec<(GenerateRequest, u32)>,
     calls: Vec<CallRecord>,
     searches: Vec<ObservedSearch>,
 }
 
 impl Services {
     pub(crate) fn new(tenant_id: &str, granted: Granted, waiting: Arc<Waiting>) -> Self {
-        Services { tenant_id: tenant_id.into(), granted, waiting, records: Mutex::default() }
+        Services {
+            tenant_id: tenant_id.into(),
+            granted,
+            waiting,
+            samples: Samples::default(),
+            records: Mutex::default(),
+        }
     }
 
     /// Calls and searches of the case, in the order of their requests.
@@ -73,82 +82,101 @@ impl Services {
         (std::mem::take(&mut records.calls), std::mem::take(&mut records.searches))
     }
 
+    async fn one(&self, request: &GenerateRequest, sample: u32) -> (CallRecord, Result<(), ProviderError>) {
+        let Some(provider) = self.granted.models.get(&request.model) else {
+            let denied = ContentFault::Denied(request.model.clone());
+            return (CallRecord { fault: Some(denied.to_string()), ..unanswered(request) }, Err(denied.into()));
+        };
+        let _waits = self.waiting.enter();
+        call_model(&self.tenant_id, provider, request, sample).await
+    }
+}
+
+/// Equal requests of one case, told apart by their order.
+#[derive(Default)]
+pub(crate) struct Samples(Mutex<Vec<(GenerateRequest, u32)>>);
+
+impl Samples {
     /// The n-th equal request of this case, from 0.
-    fn sample(&self, request: &GenerateRequest) -> u32 {
-        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn number(&self, request: &GenerateRequest) -> u32 {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let equal = |r: &GenerateRequest| {
             r.model == request.model
                 && r.messages == request.messages
                 && r.output_tokens_max == request.output_tokens_max
                 && r.stop == request.stop
         };
-        match records.asked.iter_mut().find(|(r, _)| equal(r)) {
+        match asked.iter_mut().find(|(r, _)| equal(r)) {
             Some((_, n)) => {
                 *n += 1;
                 *n
             }
             None => {
-                records.asked.push((request.clone(), 0));
+                asked.push((request.clone(), 0));
                 0
             }
         }
     }
+}
 
-    async fn one(&self, request: &GenerateRequest, sample: u32) -> (CallRecord, Result<(), ProviderError>) {
-        let began = Instant::now();
-        let mut record = CallRecord {
-            id: request.id.clone(),
-            model: request.model.clone(),
-            messages: request.messages.clone(),
-            reply: None,
-            finish: None,
-            fault: None,
-            usage: None,
-            model_served: None,
-            fingerprint: None,
-            cached: false,
-            attempts: 0,
-            seconds: 0.0,
-        };
-        let answered = match self.granted.models.get(&request.model) {
-            None => Err(ContentFault::Denied(request.model.clone()).into()),
-            Some(provider) => {
-                let call = ModelCall {
-                    tenant_id: self.tenant_id.clone(),
-                    messages: request.messages.clone(),
-                    output_tokens_max: request.output_tokens_max,
-                    stop: request.stop.clone(),
-                    sample,
-                };
-                let _waits = self.waiting.enter();
-                provider.generate(&call).await
-            }
-        };
-        record.seconds = began.elapsed().as_secs_f64();
-        let ended = match answered {
-            Ok(reply) => {
-                record.reply = Some(reply.text);
-                record.finish = Some(reply.finish);
-                record.usage = reply.usage;
-                record.model_served = reply.model_served;
-                record.fingerprint = reply.fingerprint;
-                record.cached = reply.cached;
-                record.attempts = reply.attempts;
-                Ok(())
-            }
-            Err(e) => {
-                record.fault = Some(e.to_string());
-                Err(e)
-            }
-        };
-        (record, ended)
+/// The record of a request before it is answered.
+fn unanswered(request: &GenerateRequest) -> CallRecord {
+    CallRecord {
+        id: request.id.clone(),
+        model: request.model.clone(),
+        messages: request.messages.clone(),
+        reply: None,
+        finish: None,
+        fault: None,
+        usage: None,
+        model_served: None,
+        fingerprint: None,
+        cached: false,
+        attempts: 0,
+        seconds: 0.0,
     }
+}
+
+/// One call of a granted model, with its record.
+pub(crate) async fn call_model(
+    tenant_id: &str,
+    provider: &Arc<dyn Provider>,
+    request: &GenerateRequest,
+    sample: u32,
+) -> (CallRecord, Result<(), ProviderError>) {
+    let began = Instant::now();
+    let call = ModelCall {
+        tenant_id: tenant_id.into(),
+        messages: request.messages.clone(),
+        output_tokens_max: request.output_tokens_max,
+        stop: request.stop.clone(),
+        sample,
+    };
+    let answered = provider.generate(&call).await;
+    let mut record = CallRecord { seconds: began.elapsed().as_secs_f64(), ..unanswered(request) };
+    let ended = match answered {
+        Ok(reply) => {
+            record.reply = Some(reply.text);
+            record.finish = Some(reply.finish);
+            record.usage = reply.usage;
+            record.model_served = reply.model_served;
+            record.fingerprint = reply.fingerprint;
+            record.cached = reply.cached;
+            record.attempts = reply.attempts;
+            Ok(())
+        }
+        Err(e) => {
+            record.fault = Some(e.to_string());
+            Err(e)
+        }
+    };
+    (record, ended)
 }
 
 impl CaseServices for Services {
     fn generate(&self, requests: Vec<GenerateRequest>) -> BoxFuture<'_, Result<Replies, ServiceFault>> {
         Box::pin(async move {
-            let numbered: Vec<u32> = requests.iter().map(|r| self.sample(r)).collect();
+            let numbered: Vec<u32> = requests.iter().map(|r| self.samples.number(r)).collect();
             let answers = join_all(requests.iter().zip(numbered).map(|(r, n)| self.one(r, n))).await;
             let mut replies = Vec::with_capacity(answers.len());
             let mut fault = None;

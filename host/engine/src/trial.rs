@@ -4,6 +4,7 @@
 //! again, and this folder is written, not read, but for the times of attempts that stand in the memory already.
 
 use fapo_core::InputError;
+use fapo_core::names::is_name;
 use fapo_core::ports::{Clock, Definition, RunFiles};
 use fapo_core::scope::ScopeContract;
 use fapo_template::unparse;
@@ -76,7 +77,7 @@ impl TrialFolder {
         self.folder.join("variants").join(format!("{number:03}"))
     }
 
-    /// Writes a variant: its definition, and its prompts as the files they would be.
+    /// Writes a variant: its definition, and its prompts and scripts as the files they would be.
     pub(crate) fn write_variant(&self, number: u32, about: &Value, definition: &Definition) -> Result<(), InputError> {
         let folder = self.variant(number);
         let prompts = folder.join("prompts");
@@ -84,7 +85,12 @@ impl TrialFolder {
         for prompt in &definition.prompts {
             self.replace(&prompts.join(format!("{}.md", prompt.name)), &unparse(prompt))?;
         }
-        self.replace(&folder.join("chain.json"), &format!("{:#}\n", json!(definition.graph)))?;
+        for script in definition.graph.scripts().into_iter().filter(|script| is_name(script.name)) {
+            let scripts = folder.join("scripts");
+            std::fs::create_dir_all(&scripts).map_err(|e| failed(&scripts, &e))?;
+            self.replace(&scripts.join(format!("{}.rhai", script.name)), script.source)?;
+        }
+        self.replace(&folder.join("chain.json"), &format!("{:#}\n", json!(definition.graph.without_scripts())))?;
         let variant = json!({"about": about, "params": definition.params, "definition": definition});
         self.replace(&folder.join("variant.json"), &format!("{variant:#}\n"))
     }

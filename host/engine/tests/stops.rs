@@ -4,8 +4,8 @@
 use fapo_core::case::Case;
 use fapo_core::fault::{Fault, FaultKind, Phase};
 use fapo_core::ports::{
-    BoxFuture, CaseServices, Chain, ChainOutcome, Clock, Definition, FinishedCase, Problem, ResourceUse, RunFiles,
-    ScoreOutcome, Scorer, TimedStep,
+    BoxFuture, CaseServices, Chain, ChainOutcome, Clock, Definition, FinishedCase, JudgeServices, Problem, ResourceUse,
+    RunFiles, ScoreOutcome, Scorer, TimedStep,
 };
 use fapo_core::score::{RawScore, Score};
 use fapo_engine::evaluate::{Evaluation, Granted, RunEvent, RunReport, evaluate, finished};
@@ -77,7 +77,12 @@ impl Scorer for FakeScorer {
     fn validate<'a>(&'a self, _: &'a [Case], _: &'a Value) -> BoxFuture<'a, Result<Vec<(usize, String)>, Fault>> {
         Box::pin(async { Ok(Vec::new()) })
     }
-    fn score<'a>(&'a self, finished: &'a FinishedCase, _: &'a Value) -> BoxFuture<'a, ScoreOutcome> {
+    fn score<'a>(
+        &'a self,
+        finished: &'a FinishedCase,
+        _: &'a Value,
+        _: Option<Arc<dyn JudgeServices>>,
+    ) -> BoxFuture<'a, ScoreOutcome> {
         let composite = finished.output_text.len() as f64;
         let raw = RawScore {
             composite,

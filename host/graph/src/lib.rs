@@ -8,6 +8,7 @@ pub mod execute;
 pub mod grants;
 pub mod reach;
 pub mod schema;
+pub mod scripts;
 pub mod settings;
 mod types;
 

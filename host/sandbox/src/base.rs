@@ -47,6 +47,7 @@ pub(crate) struct Base {
     memory_bytes: u64,
     memory_bytes_peak: u64,
     host_calls: u64,
+    judge_calls: u64,
     traffic_bytes: u64,
     /// Calls answered `denied`.
     pub(crate) denials: Vec<String>,
@@ -74,6 +75,7 @@ impl Base {
             memory_bytes: 0,
             memory_bytes_peak: 0,
             host_calls: 0,
+            judge_calls: 0,
             traffic_bytes: 0,
             denials: Vec::new(),
         }
@@ -103,6 +105,19 @@ impl Base {
             return passed("traffic_bytes", format!("more than {most} bytes in the host calls of one case"));
         }
         Ok(())
+    }
+
+    /// Counts `n` model calls of a judge.
+    pub(crate) fn count_judge_calls(&mut self, n: usize) -> wasmtime::Result<()> {
+        self.judge_calls += n as u64;
+        if self.judge_calls <= self.limits.judge_calls {
+            return Ok(());
+        }
+        Err(wasmtime::Error::new(LimitPassed {
+            limit: "judge_calls",
+            message: format!("more than {} calls of a judge in one case", self.limits.judge_calls),
+            kind: FaultKind::LimitExceeded,
+        }))
     }
 
     /// Handles that may be open at one time.

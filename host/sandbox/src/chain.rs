@@ -246,7 +246,7 @@ impl judge_model::Host for ChainState {
     async fn ask(
         &mut self,
         request: judge_model::VerdictRequest,
-    ) -> wasmtime::Result<Result<String, judge_model::JudgeError>> {
+    ) -> wasmtime::Result<Result<judge_model::Verdict, judge_model::JudgeError>> {
         self.base.count_calls(1, 0)?;
         self.base.deny(&format!("judge-model {}", cut(&request.model)));
         Ok(Err(judge_model::JudgeError::Denied(cut(&request.model).to_string())))
@@ -255,7 +255,7 @@ impl judge_model::Host for ChainState {
     async fn ask_batch(
         &mut self,
         requests: Vec<judge_model::VerdictRequest>,
-    ) -> wasmtime::Result<Vec<Result<String, judge_model::JudgeError>>> {
+    ) -> wasmtime::Result<Vec<Result<judge_model::Verdict, judge_model::JudgeError>>> {
         let mut answers = Vec::with_capacity(requests.len());
         for request in requests {
             answers.push(judge_model::Host::ask(self, request).await?);

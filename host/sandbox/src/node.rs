@@ -146,14 +146,14 @@ impl judge_model::Host for NodeState {
     async fn ask(
         &mut self,
         request: judge_model::VerdictRequest,
-    ) -> wasmtime::Result<Result<String, judge_model::JudgeError>> {
+    ) -> wasmtime::Result<Result<judge_model::Verdict, judge_model::JudgeError>> {
         Ok(Err(judge_model::JudgeError::Denied(self.refuse("judge-model", &request.model)?)))
     }
 
     async fn ask_batch(
         &mut self,
         requests: Vec<judge_model::VerdictRequest>,
-    ) -> wasmtime::Result<Vec<Result<String, judge_model::JudgeError>>> {
+    ) -> wasmtime::Result<Vec<Result<judge_model::Verdict, judge_model::JudgeError>>> {
         requests
             .iter()
             .map(|r| Ok(Err(judge_model::JudgeError::Denied(self.refuse("judge-model", &r.model)?))))

@@ -1,24 +1,27 @@
-//! The scorer role: a store that sees the label and can reach nothing.
+//! The scorer role: a store that sees the label and can reach nothing but a judge, where one is granted.
 //!
 //! [`ScorerState`] has no field through which a provider, an index or a node could be reached. Where a
-//! component of several roles imports them, they are answered `denied` and counted.
+//! component of several roles imports them, they are answered `denied` and counted. A judge is reached through a port
+//! that takes names and values and no message: the host makes the prompt.
 
-use crate::base::{Base, to_micros, with_base};
+use crate::base::{Base, in_time, to_micros, with_base};
 use crate::bindings::exports::fapo::tenant::scorer::{self, Guest, GuestIndices};
 use crate::bindings::fapo::tenant::{judge_model, nodes, provider, retrieval};
+use crate::chain::cut;
 use crate::convert;
 use crate::engine::Inner;
 use crate::link::linker;
 use crate::load::ComponentInfo;
-use crate::stop;
+use crate::stop::{self, ServiceEnd};
 use fapo_core::case::Case;
 use fapo_core::fault::{Fault, FaultKind, Phase};
+use fapo_core::judge::{JudgeFault, Question, Verdict};
 use fapo_core::limits::Limits;
-use fapo_core::ports::{BoxFuture, FinishedCase, ResourceUse, ScoreOutcome, Scorer};
+use fapo_core::ports::{BoxFuture, ContentFault, FinishedCase, JudgeServices, ResourceUse, ScoreOutcome, Scorer};
 use fapo_core::score::{RawScore, Score};
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre};
 
@@ -32,6 +35,8 @@ const NOTES_MAX: usize = 32;
 /// State of a scorer's store.
 pub(crate) struct ScorerState {
     base: Base,
+    /// None where no judge is granted, and while rows are validated.
+    judge: Option<Arc<dyn JudgeServices>>,
 }
 
 with_base!(ScorerState);
@@ -96,23 +101,69 @@ impl nodes::Host for ScorerState {
     }
 }
 
-/// No judge can be granted in this version.
 impl judge_model::Host for ScorerState {
     async fn ask(
         &mut self,
         request: judge_model::VerdictRequest,
-    ) -> wasmtime::Result<Result<String, judge_model::JudgeError>> {
-        Ok(Err(judge_model::JudgeError::Denied(self.refuse("judge-model", &request.model)?)))
+    ) -> wasmtime::Result<Result<judge_model::Verdict, judge_model::JudgeError>> {
+        let mut verdicts = self.ask_batch(vec![request]).await?;
+        verdicts.pop().ok_or_else(|| wasmtime::Error::msg("one question has one verdict"))
     }
 
     async fn ask_batch(
         &mut self,
         requests: Vec<judge_model::VerdictRequest>,
-    ) -> wasmtime::Result<Vec<Result<String, judge_model::JudgeError>>> {
-        requests
-            .iter()
-            .map(|r| Ok(Err(judge_model::JudgeError::Denied(self.refuse("judge-model", &r.model)?))))
-            .collect()
+    ) -> wasmtime::Result<Vec<Result<judge_model::Verdict, judge_model::JudgeError>>> {
+        let questions: Vec<Question> = requests.into_iter().map(question).collect();
+        let bytes = questions.iter().map(question_bytes).sum();
+        self.base.count_calls(questions.len(), bytes)?;
+        self.base.check_call_bytes(bytes)?;
+        let Some(judge) = self.judge.clone() else {
+            for question in &questions {
+                self.base.deny(&format!("judge-model {}", cut(&question.model)));
+            }
+            return Ok(questions.iter().map(|q| Err(judge_model::JudgeError::Denied(cut(&q.model).into()))).collect());
+        };
+        self.base.count_judge_calls(questions.iter().map(Question::calls).sum())?;
+        let began = Instant::now();
+        let asked = in_time(self.base.host_call_wall(), judge.ask(questions)).await;
+        self.base.wall.provider += began.elapsed().as_secs_f64();
+        let verdicts = asked?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
+        for denied in verdicts.iter().filter_map(|v| match v {
+            Err(JudgeFault::Content(ContentFault::Denied(name))) => Some(name),
+            _ => None,
+        }) {
+            self.base.deny(&format!("judge-model {}", cut(denied)));
+        }
+        let verdict = |v: Verdict| judge_model::Verdict { answer: v.answer, swapped: v.swapped };
+        Ok(verdicts.into_iter().map(|v| v.map(verdict).map_err(judge_error)).collect())
+    }
+}
+
+fn question(request: judge_model::VerdictRequest) -> Question {
+    Question {
+        prompt: request.prompt,
+        model: request.model,
+        values: request.values.into_iter().map(|entry| (entry.name, entry.value)).collect(),
+        choices: request.choices,
+        swap: request.swap,
+    }
+}
+
+fn question_bytes(question: &Question) -> usize {
+    let values = question.values.iter().map(|(name, value)| name.len() + value.len());
+    question.prompt.len() + question.model.len() + values.chain(question.choices.iter().map(String::len)).sum::<usize>()
+}
+
+fn judge_error(fault: JudgeFault) -> judge_model::JudgeError {
+    match fault {
+        JudgeFault::OffChoice(reply) => judge_model::JudgeError::OffChoice(reply),
+        JudgeFault::Content(ContentFault::Denied(name)) => judge_model::JudgeError::Denied(cut(&name).into()),
+        JudgeFault::Content(ContentFault::Refused(why)) => judge_model::JudgeError::Refused(why),
+        JudgeFault::Content(ContentFault::InvalidRequest(why)) => judge_model::JudgeError::InvalidRequest(why),
+        JudgeFault::Content(other @ ContentFault::ContextTooLong) => {
+            judge_model::JudgeError::InvalidRequest(other.to_string())
+        }
     }
 }
 
@@ -143,8 +194,12 @@ impl ScorerComponent {
         &self.info
     }
 
-    async fn open(&self, seed: &str) -> Result<(Store<ScorerState>, Guest), Fault> {
-        let state = ScorerState { base: Base::new(seed, self.limits, self.inner.defences) };
+    async fn open(
+        &self,
+        seed: &str,
+        judge: Option<Arc<dyn JudgeServices>>,
+    ) -> Result<(Store<ScorerState>, Guest), Fault> {
+        let state = ScorerState { base: Base::new(seed, self.limits, self.inner.defences), judge };
         let mut store =
             self.inner.store(state).map_err(|e| Fault::new(Phase::Host, FaultKind::Internal, format!("{e:#}")))?;
         let opened = async {
@@ -161,7 +216,7 @@ impl ScorerComponent {
         let mut refused = Vec::new();
         for (chunk_at, chunk) in cases.chunks(VALIDATION_ROWS_PER_STORE).enumerate() {
             let _slot = self.inner.slot().await.map_err(host_fault)?;
-            let (mut store, guest) = self.open("validate").await?;
+            let (mut store, guest) = self.open("validate", None).await?;
             for (at, case) in chunk.iter().enumerate() {
                 store.data_mut().base.ticks = 0;
                 let fuel = store.data_mut().base.fuel_units();
@@ -179,15 +234,20 @@ impl ScorerComponent {
         Ok(refused)
     }
 
-    async fn score_case(&self, finished: &FinishedCase, profile: &String) -> ScoreOutcome {
+    async fn score_case(
+        &self,
+        finished: &FinishedCase,
+        profile: &String,
+        judge: Option<Arc<dyn JudgeServices>>,
+    ) -> ScoreOutcome {
         let failed = |fault| ScoreOutcome { result: Err(fault), used: ResourceUse::default() };
-        let asked = std::time::Instant::now();
+        let asked = Instant::now();
         let slot = match self.inner.slot().await {
             Ok(slot) => slot,
             Err(e) => return failed(host_fault(e)),
         };
         let queued = asked.elapsed().as_secs_f64();
-        let (mut store, guest) = match self.open(&finished.case.case_id).await {
+        let (mut store, guest) = match self.open(&finished.case.case_id, judge).await {
             Ok(open) => open,
             Err(fault) => return failed(fault),
         };
@@ -263,11 +323,16 @@ impl Scorer for ScorerComponent {
         Box::pin(async move { self.validate_rows(cases, &profile.to_string()).await })
     }
 
-    fn score<'a>(&'a self, finished: &'a FinishedCase, profile: &'a Value) -> BoxFuture<'a, ScoreOutcome> {
+    fn score<'a>(
+        &'a self,
+        finished: &'a FinishedCase,
+        profile: &'a Value,
+        judge: Option<Arc<dyn JudgeServices>>,
+    ) -> BoxFuture<'a, ScoreOutcome> {
         Box::pin(async move {
             let wall = Duration::from_millis(self.limits.case_wall_ms);
             let profile = profile.to_string();
-            match tokio::time::timeout(wall, self.score_case(finished, &profile)).await {
+            match tokio::time::timeout(wall, self.score_case(finished, &profile, judge)).await {
                 Ok(outcome) => outcome,
                 Err(_) => ScoreOutcome {
                     result: Err(Fault::new(

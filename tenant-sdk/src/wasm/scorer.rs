@@ -4,7 +4,7 @@ use super::convert::{id, input, json, step};
 use crate::bindings::chain::fapo::tenant::types::Entry;
 use crate::bindings::scorer::exports::fapo::tenant::scorer as export;
 use crate::bindings::scorer::fapo::tenant::judge_model;
-use crate::judge::{JudgeError, VerdictRequest};
+use crate::judge::{JudgeError, Verdict, VerdictRequest};
 use crate::scorer::{FinishedCase, LabelledCase, ObservedSearch, Scorer};
 use std::marker::PhantomData;
 
@@ -53,13 +53,14 @@ fn case(labelled: export::LabelledCase) -> Result<LabelledCase, String> {
 }
 
 /// The import `judge-model`.
-pub fn ask_judge(requests: Vec<VerdictRequest>) -> Vec<Result<String, JudgeError>> {
+pub fn ask_judge(requests: Vec<VerdictRequest>) -> Vec<Result<Verdict, JudgeError>> {
     let value = |(name, value)| Entry { name, value };
     let request = |request: VerdictRequest| judge_model::VerdictRequest {
         prompt: request.prompt,
         model: request.model,
         values: request.values.into_iter().map(value).collect(),
         choices: request.choices,
+        swap: request.swap,
     };
     let requests: Vec<_> = requests.into_iter().map(request).collect();
     let error = |error| match error {
@@ -68,5 +69,6 @@ pub fn ask_judge(requests: Vec<VerdictRequest>) -> Vec<Result<String, JudgeError
         judge_model::JudgeError::OffChoice(reply) => JudgeError::OffChoice(reply),
         judge_model::JudgeError::Refused(why) => JudgeError::Refused(why),
     };
-    judge_model::ask_batch(&requests).into_iter().map(|answer| answer.map_err(error)).collect()
+    let verdict = |said: judge_model::Verdict| Verdict { answer: said.answer, swapped: said.swapped };
+    judge_model::ask_batch(&requests).into_iter().map(|said| said.map(verdict).map_err(error)).collect()
 }

@@ -1,5 +1,6 @@
 //! A chain and a scorer that misbehave as they are told; see the README.
 
+use fapo_tenant_sdk::judge::{JudgeError, VerdictRequest, ask};
 use fapo_tenant_sdk::{
     Chain, ChainBuilder, Entry, FinishedCase, GenerateRequest, GraphBuilder, HandleKind, Host, Kind, LabelledCase,
     Message, NodeCall, NodeComponent, NodeInput, NodeKind, NodeOutput, NodeRequest, OfferedKind, Output, Replies, Role,
@@ -115,9 +116,46 @@ impl Scorer for HostileScorer {
             "over" => Score::new(101.0),
             "under" => Score::new(-1.0),
             "provider" => Score::new(100.0).note(call_provider()),
+            "judge" => judge(finished, profile)?,
             other => Score::new(100.0).feedback(misbehave(other)),
         })
     }
+}
+
+/// Asks the judge what the profile says, `times` over; `$output` stands for the chain's answer. The score is 100 where
+/// every verdict holds for the first choice.
+fn judge(finished: &FinishedCase, profile: &Value) -> Result<Score, String> {
+    let told = &profile["judge"];
+    let text = |name: &str| told[name].as_str().unwrap_or_default();
+    let mut request = VerdictRequest::new(text("prompt"), text("model"));
+    for (name, value) in told["values"].as_object().into_iter().flatten() {
+        let value = value.as_str().unwrap_or_default();
+        request = request.value(name, if value == "$output" { &finished.output_text } else { value });
+    }
+    request.choices =
+        told["choices"].as_array().into_iter().flatten().filter_map(Value::as_str).map(String::from).collect();
+    if let [one, other] = told["swap"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        request = request.swap(one.as_str().unwrap_or_default(), other.as_str().unwrap_or_default());
+    }
+    let times = told["times"].as_u64().unwrap_or(1) as usize;
+    let (mut held, mut notes) = (true, Vec::new());
+    for said in ask(vec![request.clone(); times]) {
+        match said {
+            Ok(verdict) => {
+                let places = [0, 1].map(|at| request.choices.get(at).map_or("", String::as_str));
+                held &= verdict.holds_for(places[0], places[1]);
+                notes.push(format!("{verdict:?}"));
+            }
+            Err(e @ JudgeError::OffChoice(_)) => return Err(e.to_string()),
+            Err(e) => {
+                held = false;
+                notes.push(e.to_string());
+            }
+        }
+    }
+    let mut score = Score::pass(held);
+    score.diagnostics = notes;
+    Ok(score)
 }
 
 #[cfg(target_family = "wasm")]

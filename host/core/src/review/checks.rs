@@ -16,6 +16,8 @@ type Check = fn(&Reviewed<'_>) -> Vec<Found>;
 
 /// Bytes of all prompts of a variant.
 const PROMPT_BYTES_MAX: usize = 64 << 10;
+/// Longest script.
+const SCRIPT_BYTES_MAX: usize = 16 << 10;
 /// Growth of the prompts that is worth a look.
 const GROWTH_WARN: usize = 4;
 
@@ -29,6 +31,7 @@ pub(super) const CHECKS: &[(&str, Check)] = &[
     ("placeholders", placeholders),
     ("graph", graph),
     ("capabilities", capabilities),
+    ("scripts", scripts),
     ("leak_answer", leak_answer),
     ("leak_text", leak_text),
     ("literals", literals),
@@ -130,7 +133,8 @@ fn graph(r: &Reviewed<'_>) -> Vec<Found> {
 
 fn capabilities(r: &Reviewed<'_>) -> Vec<Found> {
     let before = handles(&r.parent.graph);
-    let grown = handles(&r.candidate.graph).into_iter().filter(|handle| !before.contains(handle));
+    let open = |handle: &Handle| matches!(handle, Handle::Component(name) if r.scope.components.contains(name));
+    let grown = handles(&r.candidate.graph).into_iter().filter(|handle| !before.contains(handle) && !open(handle));
     grown
         .map(|handle| {
             let (kind, name) = match &handle {
@@ -159,6 +163,23 @@ fn leak_text(r: &Reviewed<'_>) -> Vec<Found> {
     let (message, mend) =
         ("words in a row of a split stand in it", "take worked examples from examples/ and never from a split");
     if found { vec![(Block, message.into(), mend)] } else { Vec::new() }
+}
+
+/// Scripts: code that a variant brings along. Each is a module that the scope contract names.
+fn scripts(r: &Reviewed<'_>) -> Vec<Found> {
+    let before = r.parent.graph.scripts();
+    let mut found = Vec::new();
+    for script in r.candidate.graph.scripts().into_iter().filter(|script| !before.contains(script)) {
+        if !r.scope.scripts.iter().any(|name| name == script.name) {
+            let message = format!("script {:?} is not among those of the scope contract", script.name);
+            found.push((Block, message, "change a script that the scope block names under `scripts`"));
+        }
+        if script.source.len() > SCRIPT_BYTES_MAX {
+            let message = format!("script {} has {} bytes", script.name, script.source.len());
+            found.push((Block, message, "a script has at most 16384 bytes"));
+        }
+    }
+    found
 }
 
 /// Literals bound to ports: text that comes into the chain past its prompts.
@@ -246,12 +267,14 @@ fn changed_params(parent: &Definition, candidate: &Definition) -> Vec<(String, s
     candidate.params.iter().filter(|pair| !parent.params.contains(pair)).cloned().collect()
 }
 
-/// Everything that a definition says in words: prompts, settings and literals of the graph, parameters.
+/// Everything that a definition says in words: prompts, scripts, settings and literals of the graph, parameters.
 fn all_text(definition: &Definition) -> String {
     let prompts: Vec<String> = definition.prompts.iter().map(prompt_text).collect();
     let graph = serde_json::to_string(&definition.graph).unwrap_or_default();
     let params = serde_json::to_string(&definition.params).unwrap_or_default();
-    format!("{}\n{graph}\n{params}", prompts.join("\n"))
+    // As they stand, because JSON's escapes would glue words together.
+    let scripts: Vec<&str> = definition.graph.scripts().into_iter().map(|script| script.source).collect();
+    format!("{}\n{}\n{graph}\n{params}", prompts.join("\n"), scripts.join("\n"))
 }
 
 fn prompt_text(prompt: &Prompt) -> String {

@@ -64,7 +64,7 @@ pub struct TrialCalls {
 impl TrialCalls {
     /// Calls of a run.
     pub fn of(records: &[CaseRecord]) -> Self {
-        let cached = records.iter().flat_map(|record| &record.calls).filter(|call| call.cached).count() as u64;
+        let cached = records.iter().flat_map(CaseRecord::model_calls).filter(|call| call.cached).count() as u64;
         TrialCalls { paid: records.iter().map(CaseRecord::paid_calls).sum(), cached }
     }
 }

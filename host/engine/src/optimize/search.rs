@@ -107,7 +107,7 @@ impl<'a> Search<'a> {
         if self.trial.budget.wall_ms_max.is_some_and(|most| spent_ms >= i128::from(most)) {
             return Some(StopReason::WallTime);
         }
-        let a_case = incumbent.train.iter().map(|r| r.calls.len() as u64).max().unwrap_or(0);
+        let a_case = incumbent.train.iter().map(|r| r.model_calls().count() as u64).max().unwrap_or(0);
         let cases = (self.trial.train.len() + self.trial.held_out_cases) as u64;
         (self.splits.calls().paid + a_case * cases > self.trial.budget.calls_max).then_some(StopReason::Calls)
     }
