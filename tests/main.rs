@@ -19,6 +19,7 @@ mod evaluate;
 mod graphs;
 mod judges;
 mod kills;
+mod languages;
 mod layers;
 mod nodes;
 mod optimize;

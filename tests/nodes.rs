@@ -7,7 +7,7 @@ const CONFIG: &str = "tenants/demo_qa/configs/validation.json";
 const RUN: &str = "fapo-work/tenants/demo_qa/evals/tmp/validation-baseline";
 
 /// demo_qa with a node after the answer that hands it to the hostile component's kind.
-fn bench(kind: &str, may: &str) -> Bench {
+pub(crate) fn bench(kind: &str, may: &str) -> Bench {
     let bench = Bench::with_index();
     std::fs::create_dir_all(bench.path("components")).expect("made");
     std::fs::copy(guest(), bench.path("components/tool.wasm")).expect("copied");
@@ -48,7 +48,7 @@ fn scripted(source: &str) -> Bench {
     bench
 }
 
-fn rows(bench: &Bench, code: i32) -> Vec<Value> {
+pub(crate) fn rows(bench: &Bench, code: i32) -> Vec<Value> {
     let ran = bench.fapo(&["eval", "--config", CONFIG, "--limit", "3"]);
     assert_eq!(ran.code, code, "{}{}", ran.stderr, ran.stdout);
     let text = bench.read(&format!("{RUN}/results.jsonl"));

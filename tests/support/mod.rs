@@ -1,9 +1,11 @@
 //! What the tests share: a repository of their own, the real binary, a fake model server.
 
 mod bench;
+mod languages;
 mod server;
 
 pub use bench::{Bench, Ran, compiled, guest, raw_guest, root, script};
+pub use languages::Languages;
 pub use server::{Answer, FakeServer};
 
 /// A row of results without what the clock says.

@@ -31,6 +31,12 @@ const MEMORY_RESERVATION_BYTES: u64 = 256 << 20;
 /// Canonical-ABI fuel of one host call: bounds what one call can make the host allocate.
 const HOSTCALL_FUEL: usize = 4 << 20;
 
+/// Core instances of one component. The pool has as many for each slot: a guest in Python needs dozens, and a slot
+/// that is free must be enough to run in.
+const CORE_INSTANCES_MAX: u32 = 64;
+/// Tables of one component, counted alike.
+const TABLES_MAX: u32 = 16;
+
 /// How a sandbox is set up.
 #[derive(Clone, Debug)]
 pub struct SandboxSettings {
@@ -253,13 +259,13 @@ fn config(instances: u32) -> Config {
     let instances = instances * 2;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances * 4)
+        .total_core_instances(instances * CORE_INSTANCES_MAX)
         .total_memories(instances)
-        .total_tables(instances * 4)
+        .total_tables(instances * TABLES_MAX)
         .total_stacks(instances + 64)
-        .max_core_instances_per_component(64)
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
         .max_memories_per_component(1)
-        .max_tables_per_component(16)
+        .max_tables_per_component(TABLES_MAX)
         .max_memory_size(MEMORY_RESERVATION_BYTES as usize)
         .table_elements(200_000)
         .linear_memory_keep_resident(0)

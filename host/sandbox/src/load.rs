@@ -119,8 +119,13 @@ impl LoadError {
                 "rebuild it with the SDK that belongs to this program (`fapo tenant build`)"
             }
             LoadError::Asynchronous => "build it against the contract's functions, which are all synchronous",
+            LoadError::Forbidden { imports, .. } if imports.iter().any(|import| import.starts_with("wasi:")) => {
+                "guests have no files, sockets, HTTP or threads: take the use out; a JavaScript guest is built with \
+                 componentize-js and disableFeatures [\"stdio\", \"random\", \"clocks\", \"http\", \"fetch-event\"], \
+                 a Python guest with componentize-py and --stub-wasi"
+            }
             LoadError::Forbidden { .. } => {
-                "take the use out of the component: guests have no files, no sockets, and a scorer no model"
+                "take the use out of the component: a scorer has no model, no index and no node, a node calls no node"
             }
         }
     }
