@@ -10,6 +10,7 @@ pub mod optimize;
 pub mod place;
 pub mod plan;
 pub mod prepare;
+pub mod replay;
 pub mod services;
 pub mod sources;
 pub mod split_runner;

@@ -87,6 +87,14 @@ pub fn open_with(
     let mut config = read_config(&path.display().to_string(), &read_text(&path)?)?;
     let mut operator = place.read_operator()?;
     change(&mut config, &mut operator)?;
+    grant(place, config, operator)
+}
+
+/// As [`open`], for a config that was read elsewhere.
+///
+/// # Errors
+/// As there.
+pub fn grant(place: &Place, config: EvalConfig, operator: OperatorFile) -> Result<Opened, InputError> {
     let folder = TenantFolder::open(&place.root, &config.tenant_id)?;
     let manifest = folder.manifest()?;
     let grant = operator.grant(&place.operator.display().to_string(), &manifest, &config)?;

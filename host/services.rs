@@ -11,6 +11,7 @@ use fapo_engine::judge::JudgeModel;
 use fapo_provider::{Cached, ProviderKind, ResponseCache, RouteSources, SecretString, connect};
 use fapo_retrieval::{Bm25Index, IndexSettings};
 use fapo_template::{Cut, parse};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -51,14 +52,29 @@ pub fn open(
     if !grant.judges.is_empty() {
         granted.judges.prompts = judge_prompts(folder)?;
     }
-    for (name, index) in &grant.indexes {
-        granted.indexes.insert(name.clone(), open_index(place, index, &operator.indexes[index])?);
-    }
+    granted.indexes = indexes(place, operator, grant)?;
     Ok((granted, replies))
 }
 
+/// Opens the indexes that a tenant was granted, by its own names.
+///
+/// # Errors
+/// One is missing or was built from another text.
+pub fn indexes(
+    place: &Place,
+    operator: &OperatorFile,
+    grant: &Grant,
+) -> Result<BTreeMap<String, Arc<dyn Index>>, InputError> {
+    let open =
+        |(name, index): (&String, &String)| Ok((name.clone(), open_index(place, index, &operator.indexes[index])?));
+    grant.indexes.iter().map(open).collect()
+}
+
 /// A tenant's judge prompts, `prompts/judges/<name>.md`. No variant changes them: they are the scorer's.
-fn judge_prompts(folder: &TenantFolder) -> Result<JudgePrompts, InputError> {
+///
+/// # Errors
+/// One does not parse; named with its line.
+pub fn judge_prompts(folder: &TenantFolder) -> Result<JudgePrompts, InputError> {
     let mut prompts = JudgePrompts::new();
     for file in folder.list("prompts/judges") {
         let Some(name) = file.strip_suffix(".md") else { continue };

@@ -55,6 +55,7 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
     assert_eq!((&last["planned"], &last["completed"], &last["errors"]), (&4.into(), &4.into(), &0.into()));
     run(&["show", RUN]);
     run(&["show", RUN, "--case", "dq-v001"]);
+    run(&["replay", RUN, "--case", "dq-v001"]);
     run(&["attribute", RUN]);
     run(&["progress", RUN]);
     run(&["compare", RUN, RUN]);
@@ -98,6 +99,7 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
             "plan",
             "progress",
             "removed",
+            "replay",
             "run",
             "trial",
             "usage",
@@ -151,6 +153,7 @@ fn each_command_has_a_help_with_an_example() {
         &["diff"],
         &["score"],
         &["show"],
+        &["replay"],
         &["attribute"],
         &["progress"],
         &["compare"],

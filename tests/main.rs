@@ -25,6 +25,7 @@ mod nodes;
 mod optimize;
 mod planted;
 mod real_model;
+mod replay;
 mod sandbox;
 mod score;
 mod support;

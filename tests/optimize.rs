@@ -4,7 +4,7 @@ use crate::support::{Answer, Bench, FakeServer, Ran};
 use serde_json::{Value, json};
 
 /// A tenant of sums whose model says the number in a sentence, unless `when` stands in the prompt.
-fn sums(when: &str) -> Bench {
+pub(crate) fn sums(when: &str) -> Bench {
     let bench = Bench::new();
     assert_eq!(bench.fapo(&["tenant", "new", "sums"]).code, 0);
     std::fs::copy(bench.path("tenants/demo_qa/stock.wasm"), bench.path("tenants/sums/stock.wasm")).expect("copied");
@@ -28,7 +28,7 @@ fn sums(when: &str) -> Bench {
     bench
 }
 
-fn trial(bench: &Bench, further: &[&str]) -> Ran {
+pub(crate) fn trial(bench: &Bench, further: &[&str]) -> Ran {
     bench.fapo(&[&["optimize", "sums", "--trial", "t", "--json"], further].concat())
 }
 

@@ -29,6 +29,8 @@ pub enum Line {
     Attribution(Box<AttributionLine>),
     /// One case in full.
     CaseDetail(CaseDetailLine),
+    /// A case that was run again with the replies it got.
+    Replay(ReplayLine),
     /// Two runs, paired by case.
     Comparison(ComparisonLine),
     /// An attempt of a trial is decided.
@@ -211,6 +213,43 @@ pub struct CaseDetailLine {
     pub calls: Value,
     /// Share of each limit that was used, by role.
     pub limits: Value,
+}
+
+/// See [`Line::Replay`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ReplayLine {
+    /// The case.
+    pub case_id: String,
+    /// How it came out.
+    pub status: ReplayStatus,
+    /// Everything that is not as it was recorded, in the order in which it happened.
+    pub differences: Vec<ReplayDifference>,
+    /// Why it was left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// How a replayed case came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplayStatus {
+    /// As it was recorded, to the last unit of fuel.
+    Same,
+    /// Otherwise.
+    Different,
+    /// It cannot be run again from its record.
+    LeftOut,
+}
+
+/// One fact of a case that is not as it was recorded.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ReplayDifference {
+    /// A call, a search, a step, the score, …
+    pub what: String,
+    /// Null where there was none.
+    pub recorded: Value,
+    /// Null where there is none.
+    pub replayed: Value,
 }
 
 /// See [`Line::Comparison`].

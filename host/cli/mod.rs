@@ -17,6 +17,7 @@ mod model;
 mod optimize;
 mod printer;
 mod progress;
+mod replay;
 mod report;
 mod reset_tenant;
 mod score;
@@ -94,6 +95,7 @@ enum Command {
     Diff(diff::Diff),
     Score(score::ScoreOutputs),
     Show(show::Show),
+    Replay(replay::ReplayRun),
     Attribute(attribute::Attribute),
     Progress(progress::Progress),
     Compare(compare::Compare),
@@ -198,6 +200,7 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
         Command::Diff(diff) => diff.run(printer),
         Command::Score(score) => score.run(place, printer).await,
         Command::Show(show) => show.run(place, printer),
+        Command::Replay(replay) => replay.run(place, printer).await,
         Command::Attribute(attribute) => attribute.run(place, printer),
         Command::Progress(progress) => progress.run(place, printer),
         Command::Compare(compare) => compare.run(place, printer),

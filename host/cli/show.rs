@@ -11,6 +11,7 @@ use crate::tenant_folder::TenantFolder;
 use fapo_core::InputError;
 use fapo_core::case::{Case, read_dataset};
 use fapo_core::names::is_name;
+use fapo_core::run::CaseRecord;
 use fapo_engine::optimize::derive;
 use fapo_engine::stored::{StoredRun, read_run};
 use std::path::{Path, PathBuf};
@@ -38,15 +39,23 @@ impl Show {
             return Ok(Exit::Done);
         }
         for id in &self.case {
-            let record = stored.records.iter().find(|r| r.case_id == *id).ok_or_else(|| {
-                let known: Vec<&str> = stored.records.iter().take(5).map(|r| r.case_id.as_str()).collect();
-                InputError::new(format!("{}, case {id:?}", self.run.display()), "the run has no such case")
-                    .hint(format!("cases begin: {}", known.join(", ")))
-            })?;
+            let record = record_of(&self.run, &stored, id)?;
             print_case(record, &stored.run_config["fapo"]["identity"]["limits"], printer);
         }
         Ok(Exit::Done)
     }
+}
+
+/// The record of a case that a person named.
+///
+/// # Errors
+/// The run has none.
+pub(super) fn record_of<'a>(run: &Path, stored: &'a StoredRun, id: &str) -> Result<&'a CaseRecord, InputError> {
+    stored.records.iter().find(|r| r.case_id == *id).ok_or_else(|| {
+        let known: Vec<&str> = stored.records.iter().take(5).map(|r| r.case_id.as_str()).collect();
+        InputError::new(format!("{}, case {id:?}", run.display()), "the run has no such case")
+            .hint(format!("cases begin: {}", known.join(", ")))
+    })
 }
 
 /// Prints a finished trial and makes its decisions again from the stored scores.

@@ -1,7 +1,7 @@
 //! What a run keeps of each case, and the shapes of the original's artefacts (formats of the original, §4).
 
 use crate::fault::{Fault, FaultKind, Phase, step_name};
-use crate::ports::{FinishReason, ObservedSearch, ResourceUse, TimedStep, Usage};
+use crate::ports::{ContentFault, FinishReason, ObservedSearch, ResourceUse, TimedStep, Usage};
 use crate::score::Score;
 use fapo_graph::{StepId, StepOrigin};
 use fapo_template::Message;
@@ -17,6 +17,12 @@ pub struct CallRecord {
     pub model: String,
     /// The prompt as it was sent.
     pub messages: Vec<Message>,
+    /// The step's own cap on the reply, where it set one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens_max: Option<u32>,
+    /// Texts that end the reply.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
     /// Reply; None where there was a fault.
     pub reply: Option<String>,
     /// Why the reply ended.
@@ -24,6 +30,9 @@ pub struct CallRecord {
     /// Content or service fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// A content fault as the guest saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_fault: Option<ContentFault>,
     /// Tokens as the service counted them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
@@ -37,6 +46,9 @@ pub struct CallRecord {
     pub cached: bool,
     /// Requests sent for it.
     pub attempts: u32,
+    /// Made for a try of the case that was given up and made again.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub in_vain: bool,
     /// Wall time.
     pub seconds: f64,
 }

@@ -2,11 +2,11 @@
 
 use crate::evaluate::Evaluation;
 use crate::judge::{CaseJudge, RunJudges};
-use crate::services::{Services, Waiting};
+use crate::services::{Granted, Services, Waiting};
 use fapo_core::case::Case;
 use fapo_core::fault::{Fault, FaultKind, Phase};
 use fapo_core::ports::{CaseServices, FinishedCase, JudgeServices, ResourceUse, TimedStep};
-use fapo_core::run::{CaseRecord, chain_exception, step_diagnostics};
+use fapo_core::run::{CallRecord, CaseRecord, chain_exception, step_diagnostics};
 use futures::FutureExt;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -58,7 +58,7 @@ pub(crate) async fn one_case(
     let (mut calls_before, mut judged_before) = (Vec::new(), Vec::new());
     let mut tries = 0;
     loop {
-        let attempt = AssertUnwindSafe(one_try(run, index, waiting, judges)).catch_unwind().await;
+        let attempt = AssertUnwindSafe(one_try(run, &run.granted, index, waiting, judges)).catch_unwind().await;
         let mut record = attempt.unwrap_or_else(|_| {
             let message = "the host failed while it ran this case; its message is on stderr";
             failed(&run.cases[index], index, Fault::new(Phase::Host, FaultKind::Internal, message))
@@ -68,6 +68,8 @@ pub(crate) async fn one_case(
         });
         if timed_out && tries < TRIES_AGAIN_MAX {
             tries += 1;
+            let in_vain = |call: &mut CallRecord| call.in_vain = true;
+            record.calls.iter_mut().chain(record.judge_calls.iter_mut().map(|j| &mut j.call)).for_each(in_vain);
             calls_before.append(&mut record.calls);
             judged_before.append(&mut record.judge_calls);
             continue;
@@ -81,14 +83,16 @@ pub(crate) async fn one_case(
     }
 }
 
-async fn one_try(
+/// Runs one case once, with `granted` in the place of what the run was granted.
+pub(crate) async fn one_try(
     run: &Evaluation,
+    granted: &Granted,
     index: usize,
     waiting: &Arc<Waiting>,
     judges: Option<&Arc<RunJudges>>,
 ) -> CaseRecord {
     let case = &run.cases[index];
-    let services = Arc::new(Services::new(&run.tenant_id, run.granted.clone(), Arc::clone(waiting)));
+    let services = Arc::new(Services::new(&run.tenant_id, granted.clone(), Arc::clone(waiting)));
     let reached = Arc::clone(&services) as Arc<dyn CaseServices>;
     let outcome = run.chain.run(&run.definition, &case.input(), reached).await;
     let (calls, searches) = services.take();

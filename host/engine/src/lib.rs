@@ -1,7 +1,8 @@
 //! Evaluation: a chain over cases, a scorer over its answers, a journal, the artefacts.
 //!
 //! `evaluate` is the run; `folder` and `journal` keep it on disk through the port for files; `stored` reads runs
-//! back, `judge` serves a scorer's questions, `compare` sets two side by side, `recorded` puts outputs made elsewhere in the place of a chain.
+//! back, `judge` serves a scorer's questions, `compare` sets two side by side, `recorded` puts outputs made elsewhere in
+//! the place of a chain, `replay` runs a journalled case again with the replies it got.
 
 pub mod artifacts;
 mod case;
@@ -14,6 +15,7 @@ pub mod judge;
 pub mod optimize;
 pub mod propose;
 pub mod recorded;
+pub mod replay;
 mod services;
 pub mod stop;
 pub mod stored;

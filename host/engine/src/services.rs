@@ -85,7 +85,7 @@ impl Services {
     async fn one(&self, request: &GenerateRequest, sample: u32) -> (CallRecord, Result<(), ProviderError>) {
         let Some(provider) = self.granted.models.get(&request.model) else {
             let denied = ContentFault::Denied(request.model.clone());
-            return (CallRecord { fault: Some(denied.to_string()), ..unanswered(request) }, Err(denied.into()));
+            return (refused(unanswered(request), &denied), Err(denied.into()));
         };
         let _waits = self.waiting.enter();
         call_model(&self.tenant_id, provider, request, sample).await
@@ -125,16 +125,25 @@ fn unanswered(request: &GenerateRequest) -> CallRecord {
         id: request.id.clone(),
         model: request.model.clone(),
         messages: request.messages.clone(),
+        output_tokens_max: request.output_tokens_max,
+        stop: request.stop.clone(),
         reply: None,
         finish: None,
         fault: None,
+        content_fault: None,
         usage: None,
         model_served: None,
         fingerprint: None,
         cached: false,
         attempts: 0,
+        in_vain: false,
         seconds: 0.0,
     }
+}
+
+/// The record of a request that ended with a fault of its content.
+fn refused(record: CallRecord, fault: &ContentFault) -> CallRecord {
+    CallRecord { fault: Some(fault.to_string()), content_fault: Some(fault.clone()), ..record }
 }
 
 /// One call of a granted model, with its record.
@@ -165,9 +174,13 @@ pub(crate) async fn call_model(
             record.attempts = reply.attempts;
             Ok(())
         }
-        Err(e) => {
-            record.fault = Some(e.to_string());
-            Err(e)
+        Err(ProviderError::Content(content)) => {
+            record = refused(record, &content);
+            Err(content.into())
+        }
+        Err(ProviderError::Service(service)) => {
+            record.fault = Some(service.to_string());
+            Err(service.into())
         }
     };
     (record, ended)

@@ -1,0 +1,118 @@
+//! From a run on disk to the same run without its models: what `fapo replay` replays.
+
+use crate::place::Place;
+use crate::plan::{self, Opened};
+use crate::{identity, services, variant};
+use fapo_core::InputError;
+use fapo_core::config::read_config;
+use fapo_core::ports::{Definition, Provider};
+use fapo_engine::evaluate::{Evaluation, Granted};
+use fapo_engine::files::{DiskFiles, SystemClock};
+use fapo_engine::judge::{JudgeModel, Judges};
+use fapo_engine::replay::RecordedReplies;
+use fapo_engine::stop::StopSignal;
+use fapo_engine::stored::StoredRun;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The run of `folder`, ready to be replayed: no provider is connected and no key is read.
+///
+/// # Errors
+/// What the run was made of is no longer there, or is not what it was: named by the dimension of the run's identity.
+pub async fn plan(place: &Place, folder: &Path, stored: &StoredRun) -> Result<Evaluation, InputError> {
+    let subject = folder.display().to_string();
+    if !stored.identity("outputs").is_null() {
+        return Err(InputError::new(subject, "scored outputs that were made elsewhere: no chain ran")
+            .hint("run `fapo score` again: it calls nothing"));
+    }
+    let ran = &stored.run_config;
+    let config = json!({
+        "tenant_id": ran["tenant_id"], "provider": ran["provider"], "provider_settings": ran["provider_settings"],
+        "dataset": {"path": ran["dataset_path"]}, "chain": ran["chain"], "scoring_profile": ran["scoring_profile"],
+        "max_workers": ran["max_workers"],
+    });
+    let config = read_config(&format!("{subject}, run_config"), &config.to_string())?;
+    let opened = plan::grant(place, config, place.read_operator()?)?;
+    let Opened { config, folder: tenant, manifest, operator, grant } = &opened;
+    let (all, dataset) = plan::cases(&opened)?;
+    let limit = stored.identity("limit").as_u64().and_then(|limit| usize::try_from(limit).ok());
+    let case_ids: Vec<String> = serde_json::from_value(stored.identity("case_ids").clone()).unwrap_or_default();
+    let workers = plan::workers(config);
+    let (chain, scorer) = plan::load(place, &opened, workers, None).await?;
+    let definition = match of_trial(folder)? {
+        Some(definition) => definition,
+        None => {
+            let (graph, prompts) = variant::read(tenant, manifest, config)?;
+            variant::define(&chain, graph, prompts, config, grant).await?.0
+        }
+    };
+    let silent = |alias: &String| (alias.clone(), Arc::new(RecordedReplies::none()) as Arc<dyn Provider>);
+    let judges = grant.judges.keys().map(silent);
+    let granted = Granted {
+        models: grant.models.keys().map(silent).collect(),
+        indexes: services::indexes(place, operator, grant)?,
+        judges: Judges {
+            models: judges.map(|(alias, provider)| (alias, JudgeModel { provider, calls_max: u64::MAX })).collect(),
+            prompts: if grant.judges.is_empty() { Default::default() } else { services::judge_prompts(tenant)? },
+        },
+    };
+    let profile = Value::Object(config.scoring_profile.clone());
+    let planned = identity::Planned { dataset: &dataset, limit, case_ids: &case_ids };
+    let now = identity::of(&chain, &scorer, &definition, &planned, &profile, &granted, grant);
+    let changed = changed(stored, &now);
+    if !changed.is_empty() {
+        return Err(InputError::new(
+            subject,
+            format!("ran with something other than what is there now: {}", changed.join(", ")),
+        )
+        .hint("replay with the tenant's files and the operator's file as they were when it ran"));
+    }
+    Ok(Evaluation {
+        tenant_id: manifest.id.clone(),
+        cases: plan::planned(&config.dataset.path, all, limit, &case_ids)?,
+        definition,
+        chain: Arc::new(chain),
+        scorer: Arc::new(scorer),
+        profile,
+        granted,
+        workers: workers as usize,
+        folder: folder.to_path_buf(),
+        run_config: stored.run_config.clone(),
+        fresh: false,
+        part: None,
+        stop: StopSignal::never(),
+        files: Arc::new(DiskFiles),
+        clock: Arc::new(SystemClock),
+    })
+}
+
+/// The definition of a trial's variant, where the run is one of a trial's.
+fn of_trial(run: &Path) -> Result<Option<Definition>, InputError> {
+    let Some(path) = run.parent().map(|variant| variant.join("variant.json")).filter(|path| path.is_file()) else {
+        return Ok(None);
+    };
+    let text = crate::place::read_text(&path)?;
+    let read = serde_json::from_str::<Value>(&text).and_then(|v| serde_json::from_value(v["definition"].clone()));
+    read.map(Some).map_err(|e| {
+        InputError::new(path.display().to_string(), format!("holds no definition: {e}"))
+            .hint("the trial's folder was changed; run `fapo optimize` again")
+    })
+}
+
+/// Dimensions of a run's identity that are not what they were, but for the models, which a replay does not ask.
+fn changed(stored: &StoredRun, now: &Value) -> Vec<String> {
+    let of_case = |name: &&String| *name != "models" && *name != "judges";
+    let dimensions = now.as_object().into_iter().flatten();
+    let mut changed: Vec<String> = dimensions
+        .filter(|(name, value)| of_case(name) && stored.identity(name) != *value)
+        .map(|(name, _)| name.clone())
+        .collect();
+    if stored.identity("components") != &now["components"] && !changed.iter().any(|name| name == "components") {
+        changed.push("components".into());
+    }
+    if stored.identity("judges")["prompts"] != now["judges"]["prompts"] {
+        changed.push("judge prompts".into());
+    }
+    changed
+}
