@@ -61,6 +61,8 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
     run(&["compare", RUN, RUN]);
     run(&["tenant", "new", "sums"]);
     run(&["tenant", "check", "demo_qa"]);
+    run(&["tenant", "test", "demo_qa"]);
+    run(&["tenant", "inspect", "demo_qa"]);
     run(&["tenant", "inspect", "tenants/demo_qa/stock.wasm"]);
     run(&["limits", "demo_qa"]);
     run(&["doctor"]);
@@ -84,6 +86,7 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
         [
             "attempt",
             "attribution",
+            "capability",
             "case",
             "case_detail",
             "check",
@@ -96,6 +99,7 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
             "import",
             "index",
             "limit",
+            "limit_use",
             "plan",
             "progress",
             "removed",
@@ -161,6 +165,7 @@ fn each_command_has_a_help_with_an_example() {
         &["tenant", "build"],
         &["tenant", "check"],
         &["tenant", "inspect"],
+        &["tenant", "test"],
         &["index", "build"],
         &["data", "import"],
         &["model", "pull"],

@@ -29,3 +29,4 @@ mod replay;
 mod sandbox;
 mod score;
 mod support;
+mod tenant_test;

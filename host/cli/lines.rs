@@ -43,6 +43,10 @@ pub enum Line {
     Check(CheckLine),
     /// A limit on components.
     Limit(LimitLine),
+    /// The largest use of a limit in a test of a tenant.
+    LimitUse(LimitUseLine),
+    /// What a tenant requests, what it was granted, and where it was run what it used.
+    Capability(CapabilityLine),
     /// A component's passport.
     Component(ComponentLine),
     /// A file or folder was made.
@@ -420,6 +424,60 @@ pub struct LimitLine {
     pub maximum: u64,
     /// Value in force for the tenant that was named.
     pub in_force: Option<u64>,
+}
+
+/// See [`Line::LimitUse`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LimitUseLine {
+    /// `chain` or `scorer`.
+    pub role: String,
+    /// Name of the limit.
+    pub name: String,
+    /// Most that one case used.
+    pub used: u64,
+    /// The limit in force.
+    pub limit: u64,
+    /// That case.
+    pub case_id: String,
+}
+
+/// See [`Line::Capability`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CapabilityLine {
+    /// What kind.
+    pub capability: CapabilityKind,
+    /// The tenant's name for it.
+    pub name: String,
+    /// What the operator's file gives for it; null where nothing.
+    pub granted: Option<String>,
+    /// Calls of it; null where nothing was run.
+    pub calls: Option<u64>,
+}
+
+/// What a tenant can request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CapabilityKind {
+    /// A model alias.
+    Model,
+    /// An index.
+    Index,
+    /// A node component.
+    Component,
+    /// A model that the scorer may ask.
+    Judge,
+}
+
+impl CapabilityKind {
+    /// Its name in the schema.
+    pub fn word(self) -> &'static str {
+        match self {
+            CapabilityKind::Model => "model",
+            CapabilityKind::Index => "index",
+            CapabilityKind::Component => "component",
+            CapabilityKind::Judge => "judge",
+        }
+    }
 }
 
 /// See [`Line::Component`].

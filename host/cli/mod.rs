@@ -2,6 +2,7 @@
 
 mod adopt;
 mod attribute;
+mod capabilities;
 mod compare;
 mod compile_component;
 mod data_import;
@@ -22,10 +23,12 @@ mod report;
 mod reset_tenant;
 mod score;
 mod show;
+mod start_cost;
 mod tenant_build;
 mod tenant_check;
 mod tenant_inspect;
 mod tenant_new;
+mod tenant_test;
 mod trial_report;
 
 use crate::place::{Place, UserFolders};
@@ -99,7 +102,7 @@ enum Command {
     Attribute(attribute::Attribute),
     Progress(progress::Progress),
     Compare(compare::Compare),
-    /// Make, build, check and inspect tenants.
+    /// Make, build, check, inspect and test tenants.
     #[command(subcommand)]
     Tenant(Tenant),
     /// Build indexes.
@@ -127,6 +130,7 @@ enum Tenant {
     Build(tenant_build::Build),
     Check(tenant_check::Check),
     Inspect(tenant_inspect::Inspect),
+    Test(tenant_test::Test),
 }
 
 #[derive(Subcommand)]
@@ -208,6 +212,7 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
         Command::Tenant(Tenant::Build(build)) => build.run(place, printer),
         Command::Tenant(Tenant::Check(check)) => check.run(place, printer).await,
         Command::Tenant(Tenant::Inspect(inspect)) => inspect.run(place, printer),
+        Command::Tenant(Tenant::Test(test)) => test.run(place, printer).await,
         Command::Index(Index::Build(build)) => build.run(place, printer),
         Command::Data(Data::Import(import)) => import.run(place, printer),
         Command::Model(model) => model.run(place, printer),

@@ -5,12 +5,11 @@ use super::printer::Printer;
 use fapo_core::attribution::failing_steps;
 use fapo_core::case::Case;
 use fapo_core::fault::{Fault, step_name};
-use fapo_core::limits::LIMITS;
 use fapo_core::ports::ResourceUse;
 use fapo_core::run::CaseRecord;
 use fapo_core::stats::composite_estimate;
 use fapo_engine::artifacts::breakdown_averages;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Case ids shown with a failing step.
@@ -256,23 +255,33 @@ fn print_logs(record: &CaseRecord, printer: Printer) {
     }
 }
 
-/// What each role used of each limit that is counted: `{"chain": {"fuel_units": {"used", "limit"}}}`.
-fn limits_used(record: &CaseRecord, limits: &Value) -> Value {
-    let of = |used: &ResourceUse| -> Value {
-        let counted = [
+/// What a case used of each limit that is counted, as (role, limit, used).
+pub(super) fn counted(record: &CaseRecord) -> Vec<(&'static str, &'static str, u64)> {
+    let of = |role, used: &ResourceUse| {
+        let counts = [
             ("fuel_units", used.fuel),
             ("memory_bytes", used.memory_bytes_peak),
             ("host_calls", used.host_calls),
             ("traffic_bytes", used.traffic_bytes),
         ];
-        let rows: Map<String, Value> = counted
-            .into_iter()
-            .filter(|(name, _)| LIMITS.iter().any(|row| row.name == *name))
-            .map(|(name, used)| (name.to_string(), json!({"used": used, "limit": limits[name]})))
-            .collect();
-        Value::Object(rows)
+        counts.map(|(name, used)| (role, name, used))
     };
-    json!({"chain": of(&record.chain_use), "scorer": of(&record.scorer_use)})
+    let mut rows = of("chain", &record.chain_use).to_vec();
+    rows.push(("chain", "steps", record.steps.len() as u64));
+    rows.extend(of("scorer", &record.scorer_use));
+    if !record.judge_calls.is_empty() {
+        rows.push(("scorer", "judge_calls", record.judge_calls.len() as u64));
+    }
+    rows
+}
+
+/// The same as `{"chain": {"fuel_units": {"used", "limit"}}}`.
+fn limits_used(record: &CaseRecord, limits: &Value) -> Value {
+    let mut roles = json!({"chain": {}, "scorer": {}});
+    for (role, name, used) in counted(record) {
+        roles[role][name] = json!({"used": used, "limit": limits[name]});
+    }
+    roles
 }
 
 fn print_limits(used: &Value, printer: Printer) {

@@ -1,8 +1,8 @@
 //! `fapo tenant check`: everything that can be known of a tenant before a run.
 
-use super::Exit;
 use super::doctor::Checks;
 use super::printer::Printer;
+use super::{Exit, start_cost};
 use crate::place::Place;
 use crate::plan::{self, Opened};
 use crate::tenant_folder::TenantFolder;
@@ -86,7 +86,7 @@ async fn config(place: &Place, path: &Path, datasets: &mut BTreeMap<String, Vec<
         Ok(opened) => opened,
         Err(e) => return checks.error(e),
     };
-    match whole(place, &opened, datasets).await {
+    match whole(place, &opened, datasets, checks).await {
         Ok((problems, warnings)) => {
             if problems.is_empty() {
                 checks.ok(&subject, "cases, graph, prompts, grants and components fit together");
@@ -104,6 +104,7 @@ async fn whole(
     place: &Place,
     opened: &Opened,
     datasets: &mut BTreeMap<String, Vec<Case>>,
+    checks: &mut Checks,
 ) -> Result<(Vec<InputError>, Vec<String>), InputError> {
     let Opened { config, folder, manifest, operator, grant } = opened;
     let (cases, _) = plan::cases(opened)?;
@@ -117,7 +118,13 @@ async fn whole(
         InputError::new(format!("{}, case {:?}", config.dataset.path, cases[at].case_id), why)
             .hint("the scorer does not accept the row; mend it or the scoring_profile")
     }));
-    problems.extend(unsteady(&scorer, &subject, &cases, &profile).await);
+    if grant.judges.is_empty() {
+        problems.extend(unsteady(&scorer, &subject, &cases, &profile).await);
+    }
+    if datasets.is_empty() {
+        let subject = format!("tenant {}", manifest.id);
+        start_cost::check(&subject, &chain, &scorer, &cases[0], &profile, checks).await?;
+    }
     let mut warnings = variant::missing_context(&definition, &cases);
     // A missing key or index stops a run and not the tenant's correctness.
     if let Err(e) = services::open(place, operator, grant, folder) {
@@ -127,8 +134,8 @@ async fn whole(
     Ok((problems, warnings))
 }
 
-/// Scores a sample twice, once with the right answer as output and once with none: a scorer that says another thing the
-/// second time is no scorer.
+/// Scores a sample twice, where no judge has to be asked for it, with the right answer as output and with none: a
+/// scorer that says another thing the second time is no scorer.
 async fn unsteady(scorer: &dyn Scorer, subject: &str, cases: &[Case], profile: &Value) -> Option<InputError> {
     for case in cases.iter().take(SAMPLE) {
         for output_text in [case.expected_answer().unwrap_or_default(), ""] {

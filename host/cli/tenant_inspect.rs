@@ -1,8 +1,8 @@
 //! `fapo tenant inspect`: what a component is and asks for, without running it.
 
-use super::Exit;
 use super::lines::{ComponentLine, Line};
 use super::printer::Printer;
+use super::{Exit, capabilities};
 use crate::components;
 use crate::place::{Place, read_bytes};
 use crate::tenant_folder::TenantFolder;
@@ -63,26 +63,7 @@ impl Inspect {
             let source = format!("scorer ({})", manifest.scorer.component);
             print_component(&source, &scorer, limits.component_bytes, printer)?;
         }
-        let none = Default::default();
-        let granted = operator.tenants.get(&manifest.id).unwrap_or(&none);
-        let row = |kind: &str, name: &String, given: Option<String>| {
-            vec![kind.to_string(), name.clone(), given.unwrap_or_else(|| "not granted".into())]
-        };
-        let models = manifest.requests.models.iter();
-        let indexes = manifest.requests.indexes.iter();
-        let components = manifest.requests.components.iter();
-        let judges = manifest.requests.judges.iter();
-        let judge = |name| granted.judges.get(name).map(|j| format!("{}, {} calls a run", j.model, j.calls_max));
-        let rows: Vec<Vec<String>> = models
-            .map(|name| row("model", name, granted.models.get(name).map(|routes| routes.join(", "))))
-            .chain(indexes.map(|name| row("index", name, granted.indexes.get(name).cloned())))
-            .chain(components.map(|name| row("component", name, granted.components.get(name).cloned())))
-            .chain(judges.map(|name| row("judge", name, judge(name))))
-            .collect();
-        if !rows.is_empty() {
-            printer.text("");
-            printer.table(&["requests", "name", "granted"], rows);
-        }
+        capabilities::print(capabilities::requested(&manifest, &operator), printer);
         Ok(Exit::Done)
     }
 }

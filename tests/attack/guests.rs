@@ -1,6 +1,7 @@
 //! Components that misbehave while they run.
 
 use super::harness::{Arena, Noting, Serve, definition, ended, input, said, settings, small};
+use super::patch::{GROW_TABLE, starting};
 use fapo_core::fault::FaultKind;
 use fapo_core::limits::Limits;
 use fapo_core::ports::{Chain, ObservedSearch};
@@ -30,6 +31,23 @@ fn attack_02_loops_in_allocation_destruction_and_after_the_return_run_out_of_fue
     ended(&arena.chain("free", ""), FaultKind::FuelExhausted, "fuel_units");
     // In the destructor of the resource `run`.
     ended(&arena.chain("drop", ""), FaultKind::FuelExhausted, "dtor");
+    assert_eq!(arena.sandbox.slots_free(), 4);
+}
+
+#[test]
+fn attack_02_a_loop_in_start_runs_out_of_fuel_before_the_first_call() {
+    let arena = Arena::with(starting(None), Sandbox::new(&settings(4)).expect("a sandbox"), small());
+    ended(&arena.chain("count", ""), FaultKind::FuelExhausted, "fuel_units");
+    let scored = arena.score("100", "", Vec::new()).result.expect_err("no score");
+    assert_eq!(scored.kind, FaultKind::FuelExhausted, "{scored:?}");
+    assert_eq!(arena.sandbox.slots_free(), 4);
+}
+
+#[test]
+fn attack_07_a_table_stops_at_its_limit() {
+    let sandbox = || Sandbox::new(&settings(4)).expect("a sandbox");
+    let arena = Arena::with(starting(Some(GROW_TABLE)), sandbox(), small());
+    ended(&arena.chain("count", ""), FaultKind::MemoryExceeded, "table_elements");
     assert_eq!(arena.sandbox.slots_free(), 4);
 }
 

@@ -95,8 +95,11 @@ impl Arena {
     }
 
     pub(super) fn of(sandbox: Sandbox, limits: Limits) -> Self {
+        Self::with(std::fs::read(raw_guest()).expect("the component").into(), sandbox, limits)
+    }
+
+    pub(super) fn with(bytes: Arc<[u8]>, sandbox: Sandbox, limits: Limits) -> Self {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let bytes: Arc<[u8]> = std::fs::read(raw_guest()).expect("the component").into();
         let chain = runtime.block_on(sandbox.chain(Arc::clone(&bytes), limits)).expect("a chain");
         let scorer = runtime.block_on(sandbox.scorer(bytes, limits)).expect("a scorer");
         Arena { sandbox, chain, scorer, runtime }

@@ -1,0 +1,79 @@
+//! `fapo tenant test`: scores held against those that are expected, and what a tenant really uses.
+
+use crate::support::Bench;
+
+const EXPECTED: &str = "tenants/demo_qa/tests/expected.jsonl";
+
+#[test]
+fn the_tenants_here_score_as_they_are_expected_to_and_leave_nothing_behind() {
+    let bench = Bench::with_index();
+    let before = bench.listing("tenants");
+    let ran = bench.fapo(&["tenant", "test", "demo_qa", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.stdout);
+    assert!(ran.stdout.contains("all 138 cases score as expected"), "{}", ran.stdout);
+    let model = ran.lines().into_iter().find(|line| line["kind"] == "capability").expect("a capability");
+    assert_eq!((&model["capability"], &model["calls"]), (&"model".into(), &138.into()));
+    let limits: Vec<String> = ran
+        .lines()
+        .iter()
+        .filter(|l| l["kind"] == "limit_use")
+        .map(|l| format!("{} {}", l["role"], l["name"]))
+        .collect();
+    assert!(limits.contains(&"\"chain\" \"steps\"".to_string()), "{limits:?}");
+    assert_eq!(bench.listing("tenants"), before);
+    assert!(!bench.listing("fapo-work").contains("journal.jsonl"), "{}", bench.listing("fapo-work"));
+
+    let bench = Bench::with_hotpotqa();
+    assert_eq!(bench.fapo(&["index", "build", "hotpot"]).code, 0);
+    let ran = bench.fapo(&["tenant", "test", "hotpotqa"]);
+    assert_eq!(ran.code, 0, "{}", ran.stdout);
+    assert!(ran.stdout.contains("configs/train.json: not run: it asks the provider openai"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("cases score as expected"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_score_that_is_another_one_is_named_and_taken_over_only_where_somebody_says_so() {
+    let bench = Bench::with_index();
+    let rule = bench.read("tenants/demo_qa/scripted.jsonl");
+    let (first, rest) = rule.split_once('\n').expect("rules");
+    let mut changed: serde_json::Value = serde_json::from_str(first).expect("JSON");
+    changed["reply"] = "something else".into();
+    bench.write("tenants/demo_qa/scripted.jsonl", &format!("{changed}\n{rest}"));
+    let ran = bench.fapo(&["tenant", "test", "demo_qa"]);
+    assert_eq!(ran.code, 1, "{}", ran.stdout);
+    assert!(ran.stdout.contains("expected.jsonl, config") && ran.stdout.contains("case \"dq-"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("--update"), "{}", ran.stdout);
+    let before = bench.read(EXPECTED);
+    assert_eq!(bench.fapo(&["tenant", "test", "demo_qa", "--update"]).code, 0);
+    assert_ne!(bench.read(EXPECTED), before);
+    assert_eq!(bench.fapo(&["tenant", "test", "demo_qa"]).code, 0);
+    // A case that is no longer there, one that nobody expected, and a row that is none.
+    let rows = bench.read(EXPECTED);
+    bench.write(EXPECTED, &rows.replacen("\"dq-s001\"", "\"dq-gone\"", 1));
+    let ran = bench.fapo(&["tenant", "test", "demo_qa"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stdout.contains("case \"dq-gone\": was not run"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("case \"dq-s001\"") && ran.stdout.contains("expected nothing"), "{}", ran.stdout);
+    bench.write(EXPECTED, "{\"config\": \"test\"}\n");
+    let ran = bench.fapo(&["tenant", "test", "demo_qa"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("expected.jsonl:1") && ran.stderr.contains("case_id"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_requested_and_never_used_and_what_comes_near_a_limit_is_told() {
+    let bench = Bench::with_index();
+    bench.edit("tenants/demo_qa/tenant.toml", "indexes = [\"corpus\"]", "indexes = [\"corpus\", \"spare\"]");
+    bench.edit("fapo.toml", "corpus = \"demo\"\n", "corpus = \"demo\"\nspare = \"demo\"\n");
+    bench.append("tenants/demo_qa/tenant.toml", "\n[requests.limits]\nhost_calls = 2\n");
+    let ran = bench.fapo(&["tenant", "test", "demo_qa"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("index spare is requested and was never used"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("used 100.00% of 2 for host_calls"), "{}", ran.stdout);
+    for split in ["train", "validation", "test"] {
+        bench.edit(&format!("tenants/demo_qa/configs/{split}.json"), "\"scripted\"", "\"embedded\"");
+    }
+    let ran = bench.fapo(&["tenant", "test", "demo_qa"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("no config is scripted"), "{}", ran.stderr);
+}
