@@ -10,12 +10,23 @@ use fapo_core::ports::{
     Scorer, SearchRequest, SearchResults, ServiceFault,
 };
 use fapo_graph::{CaseInput, Entry};
-use fapo_sandbox::{ChainComponent, Sandbox, SandboxSettings};
-use serde_json::{Map, json};
+use fapo_sandbox::{ChainComponent, Sandbox, SandboxSettings, ScorerComponent};
+use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+#[path = "../tests/support/languages.rs"]
+mod languages;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn say(text: &str) {
+    println!("{text}");
+}
 
 struct Answers;
 
@@ -62,8 +73,7 @@ async fn many(chain: &ChainComponent, n: usize, behave: &str, value: &str) -> (u
 
 #[tokio::main]
 async fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let guest = build(&root.join("tests/guests/raw"), "raw_guests", &root.join("target/guests"), Lock::Kept);
+    let guest = build(&root().join("tests/guests/raw"), "raw_guests", &root().join("target/guests"), Lock::Kept);
     let bytes: Arc<[u8]> = std::fs::read(guest.expect("the guest builds")).expect("read").into();
     let folder = tempfile::tempdir().expect("a folder");
     let settings = SandboxSettings { instances_max: 8, compiled_cache: folder.path().join("compiled"), compiler: None };
@@ -75,23 +85,9 @@ async fn main() {
     many(&chain, 500, "count", "").await;
     let (median, p95) = many(&chain, 3_000, "count", "").await;
     println!("chain: a fresh sandbox, one step: median {median} us, p95 {p95} us");
-    let case = Case {
-        case_id: "c".into(),
-        task_type: "qa".into(),
-        context: Vec::new(),
-        expected: Map::new(),
-        metadata: Map::new(),
-    };
-    let finished = FinishedCase { case, steps: Vec::new(), searches: Vec::new(), output_text: "x".into() };
-    let mut times = Vec::new();
-    for _ in 0..3_000 {
-        let began = Instant::now();
-        let scored = scorer.score(&finished, &json!({"score": "50"}), None).await;
-        assert!(scored.result.is_ok());
-        times.push(began.elapsed());
-    }
-    let (median, p95) = figures(times);
+    let (median, p95) = scored(&scorer, 3_000, &json!({"score": "50"})).await;
     println!("scorer: a fresh sandbox: median {median} us, p95 {p95} us");
+    other_languages(&sandbox).await;
 
     let (before, _) = many(&chain, 1_000, "count", "").await;
     let (trapped, _) = many(&chain, 1_000, "no such behaviour", "").await;
@@ -107,6 +103,38 @@ async fn main() {
         "a case of pure work: alone median {alone} us p95 {alone_p95} us; \
          beside a hostile evaluation of one worker median {beside} us p95 {beside_p95} us"
     );
+}
+
+/// Median and 95th percentile of a scorer's cases, microseconds.
+async fn scored(scorer: &ScorerComponent, n: usize, profile: &Value) -> (u128, u128) {
+    let case = Case {
+        case_id: "c".into(),
+        task_type: "qa".into(),
+        context: Vec::new(),
+        expected: json!({"answer": "x"}).as_object().expect("an object").clone(),
+        metadata: Map::new(),
+    };
+    let finished = FinishedCase { case, steps: Vec::new(), searches: Vec::new(), output_text: "x".into() };
+    let mut times = Vec::with_capacity(n);
+    for _ in 0..n {
+        let began = Instant::now();
+        let outcome = scorer.score(&finished, profile, None).await;
+        assert!(outcome.result.is_ok(), "{outcome:?}");
+        times.push(began.elapsed());
+    }
+    figures(times)
+}
+
+/// Scorers in JavaScript and Python, where `FAPO_LANGUAGES=1` asks for them.
+async fn other_languages(sandbox: &Sandbox) {
+    let Some(built) = languages::Languages::wanted() else { return };
+    for language in ["javascript", "python"] {
+        let bytes = std::fs::read(built.component(language, "scorer")).expect("built");
+        let scorer = sandbox.scorer(bytes.into(), Limits::default()).await.expect("a scorer");
+        scored(&scorer, 20, &json!({})).await;
+        let (median, p95) = scored(&scorer, 500, &json!({})).await;
+        println!("{language} scorer: a fresh sandbox: median {median} us, p95 {p95} us");
+    }
 }
 
 /// One worker that runs hostile cases until it is told to stop.

@@ -2,11 +2,12 @@
 
 use super::harness::{Arena, Noting, Serve, definition, ended, input, said, settings, small};
 use super::patch::{GROW_TABLE, starting};
+use crate::support::guest;
 use fapo_core::fault::FaultKind;
 use fapo_core::limits::Limits;
-use fapo_core::ports::{Chain, ObservedSearch};
+use fapo_core::ports::{Chain, NodesUsed, ObservedSearch};
 use fapo_graph::StepId;
-use fapo_sandbox::{Defence, Sandbox};
+use fapo_sandbox::{Defence, NodeMay, Sandbox};
 use std::sync::Arc;
 
 #[test]
@@ -19,6 +20,32 @@ fn attack_01_without_fuel_only_the_clock_ends_it() {
     let limits = Limits { call_wall_ms: 100, fuel_units: 1_000, ..small() };
     let outcome = Arena::without(&[Defence::Fuel], limits).chain("spin", "");
     ended(&outcome, FaultKind::TimedOut, "call_wall_ms = 100");
+}
+
+/// A chain that calls a node without end twice over, two calls side by side each time.
+fn nodes_without_end(sandbox: Sandbox) -> NodesUsed {
+    let limits = Limits { fuel_units: 20_000_000, ..small() };
+    let mut arena = Arena::of(sandbox, limits);
+    let bytes = std::fs::read(guest()).expect("the component").into();
+    let node = arena.wait(arena.sandbox.node(bytes, limits, NodeMay::default())).expect("a node");
+    arena.chain = arena.chain.clone().with_nodes([("tool".to_string(), node)].into());
+    let outcome = arena.chain("nodes", "2x2");
+    assert_eq!(said(&outcome), "4", "each was stopped");
+    outcome.used.nodes
+}
+
+#[test]
+fn attack_01_nodes_together_have_the_fuel_of_one_case() {
+    let used = nodes_without_end(Sandbox::new(&settings(4)).expect("a sandbox"));
+    assert_eq!(used.calls, 4);
+    assert!((19_000_000..=20_000_000).contains(&used.fuel), "{used:?}");
+}
+
+#[test]
+fn attack_01_without_a_common_tank_each_call_burns_a_whole_case() {
+    let sandbox = Sandbox::without(&settings(4), &[Defence::NodeFuel]).expect("a sandbox");
+    let used = nodes_without_end(sandbox);
+    assert!(used.fuel > 75_000_000, "{used:?}");
 }
 
 #[test]

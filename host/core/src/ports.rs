@@ -76,7 +76,7 @@ pub struct ResourceUse {
 pub struct NodesUsed {
     /// Calls of node components.
     pub calls: u64,
-    /// Fuel of all of them; each has the fuel of a case anew.
+    /// Fuel of all of them; together they have the fuel of one case.
     pub fuel: u64,
     /// Most memory of one, bytes.
     pub memory_bytes_peak: u64,

@@ -187,6 +187,17 @@ impl retrieval::Host for ChainState {
     }
 }
 
+impl ChainState {
+    /// Fuel of each of `n` calls of node components that begin together: an equal part of what the case's calls have
+    /// left of one `fuel_units`, whatever order they end in.
+    fn node_fuel(&self, n: usize) -> u64 {
+        if !self.base.defences.has(Defence::NodeFuel) {
+            return self.base.limits.fuel_units;
+        }
+        self.base.limits.fuel_units.saturating_sub(self.nodes_used.fuel) / n.max(1) as u64
+    }
+}
+
 impl nodes::Host for ChainState {
     async fn call(
         &mut self,
@@ -204,12 +215,13 @@ impl nodes::Host for ChainState {
         let bytes = requests.iter().map(|r| r.component.len() + crate::node::input_bytes(&r.input)).sum();
         let services = self.call(&ids, bytes)?;
         let granted = Arc::clone(&self.granted_nodes);
+        let fuel_units = self.node_fuel(requests.len());
         let calls = requests.into_iter().map(|request| {
             let node = granted.get(&request.component).ok_or_else(|| cut(&request.component).to_string());
             let services = Arc::clone(&services);
             async move {
                 match node {
-                    Ok(node) => Ok(node.call(request.input, services).await),
+                    Ok(node) => Ok(node.call(request.input, services, fuel_units).await),
                     Err(unknown) => Err(unknown),
                 }
             }

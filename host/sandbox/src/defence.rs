@@ -8,6 +8,8 @@
 pub enum Defence {
     /// The fuel of a case is bounded.
     Fuel,
+    /// The calls of node components of a case share the fuel of one case.
+    NodeFuel,
     /// Linear memory grows up to `memory_bytes`.
     Memory,
     /// What one call can make the host copy is bounded.

@@ -221,8 +221,13 @@ impl NodeComponent {
         json!({"digest": self.info.digest, "models": self.may.models, "indexes": self.may.indexes})
     }
 
-    /// One call in a store of its own.
-    pub(crate) async fn call(&self, input: node_types::NodeInput, services: Arc<dyn CaseServices>) -> NodeEnd {
+    /// One call in a store of its own, with at most `fuel_units` of fuel.
+    pub(crate) async fn call(
+        &self,
+        input: node_types::NodeInput,
+        services: Arc<dyn CaseServices>,
+        fuel_units: u64,
+    ) -> NodeEnd {
         let unused = |result| NodeEnd { result, used: ResourceUse::default() };
         let asked = Instant::now();
         let slot = match self.inner.node_slot().await {
@@ -233,7 +238,7 @@ impl NodeComponent {
         let id = convert::step_id_from(input.id.clone());
         // Equal calls get equal randomness, whatever ran before.
         let seed = format!("node {}#{}", id.node, id.visit);
-        let base = Base::new(&seed, self.limits, self.inner.defences);
+        let base = Base::new(&seed, Limits { fuel_units, ..self.limits }, self.inner.defences);
         let state = NodeState { base, services, id, may: Arc::clone(&self.may) };
         let mut store = match self.inner.store(state) {
             Ok(store) => store,

@@ -5,7 +5,7 @@
 #![cfg(target_family = "wasm")]
 
 use fapo_tenant_sdk::bindings::chain::exports::fapo::tenant::chain as wit;
-use fapo_tenant_sdk::bindings::chain::fapo::tenant::{graph, log, provider, retrieval, types};
+use fapo_tenant_sdk::bindings::chain::fapo::tenant::{graph, log, node_types, nodes, provider, retrieval, types};
 use fapo_tenant_sdk::bindings::scorer::exports::fapo::tenant::scorer;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -105,6 +105,19 @@ fn search(query: &str, index: &str, k: u32) -> String {
         Ok(hits) => hits.iter().map(|hit| hit.title.clone()).collect::<Vec<_>>().join("\n"),
         Err(e) => format!("{e:?}"),
     }
+}
+
+/// Calls the node component `tool` for a kind that never ends, `n` times side by side; how often it was stopped.
+fn spinning_nodes(n: usize) -> usize {
+    let input = node_types::NodeInput {
+        id: id("raw", 0),
+        kind: "spin".into(),
+        settings: "{}".into(),
+        prompt: None,
+        ports: Vec::new(),
+    };
+    let requests = vec![nodes::NodeRequest { component: "tool".into(), input }; n];
+    nodes::call_batch(&requests).iter().filter(|ended| matches!(ended, Err(nodes::NodeError::Stopped(_)))).count()
 }
 
 impl wit::Guest for Raw {
@@ -231,6 +244,11 @@ impl wit::GuestRun for Run {
             "ask-trap" => {
                 ask("raw", "task", Vec::new());
                 panic!("after a call")
+            }
+            "nodes" => {
+                let (rounds, n) = self.value.split_once('x').unwrap_or_default();
+                let rounds: usize = rounds.parse().unwrap_or_default();
+                text((0..rounds).map(|_| spinning_nodes(n.parse().unwrap_or_default())).sum::<usize>().to_string())
             }
             "search" => text(search("what", &self.value, 10)),
             "bomb" => text(search(&"word* OR (".repeat(100_000), "docs", u32::MAX)),
