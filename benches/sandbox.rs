@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+#[allow(unreachable_pub, reason = "shared with the tests")]
 #[path = "../tests/support/languages.rs"]
 mod languages;
 
