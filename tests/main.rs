@@ -24,6 +24,7 @@ mod layers;
 mod nodes;
 mod optimize;
 mod planted;
+mod readers;
 mod real_model;
 mod replay;
 mod sandbox;
