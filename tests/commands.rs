@@ -11,7 +11,8 @@ fn steady(text: &str) -> String {
     let mut out = String::new();
     for word in text.split_inclusive(char::is_whitespace) {
         let bare = word.trim();
-        let varies = bare.starts_with("hephaestus-") || bare.starts_with("sha256:") || bare.starts_with("(0.");
+        let timed = bare.trim_matches(&[',', '(', ')']).split_once('.').is_some_and(|(_, n)| n.len() == 3);
+        let varies = bare.starts_with("hephaestus-") || bare.starts_with("sha256:") || bare.starts_with("(0.") || timed;
         out.push_str(&if varies { word.replace(bare, "#") } else { word.to_string() });
     }
     out

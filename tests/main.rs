@@ -29,5 +29,6 @@ mod real_model;
 mod replay;
 mod sandbox;
 mod score;
+mod statistics;
 mod support;
 mod tenant_test;

@@ -4,6 +4,7 @@
 use fapo_core::attribution::Attribution;
 use fapo_core::fault::Fault;
 use fapo_core::scope::VariantLevel;
+use fapo_engine::compare::Effect;
 use fapo_engine::optimize::{Attempt, StopReason, TrialCalls};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -267,6 +268,18 @@ pub struct ComparisonLine {
     pub mean_b: f64,
     /// Paired difference, second minus first.
     pub difference: Mean,
+    /// Its 95% bootstrap interval; null for fewer than two pairs.
+    pub bootstrap: Option<[f64; 2]>,
+    /// Two-sided exact p of a sign test over the cases that changed.
+    pub sign_p: f64,
+    /// Cases that failed in the first run and pass in the second.
+    pub to_passed: u64,
+    /// Cases that passed in the first run and fail in the second.
+    pub to_failed: u64,
+    /// McNemar's exact p over those two.
+    pub mcnemar_p: f64,
+    /// What a case costs in both runs.
+    pub effects: Vec<EffectLine>,
     /// Cases that the second run scores higher.
     pub fixed: Vec<String>,
     /// Cases that the second run scores lower.
@@ -275,6 +288,31 @@ pub struct ComparisonLine {
     pub same: u64,
     /// Cases of only one run: they are left out of the pairs.
     pub unpaired: Vec<String>,
+}
+
+/// A cost of a case in two runs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct EffectLine {
+    /// `calls`, `prompt_tokens`, `completion_tokens` or `seconds`, each a case.
+    pub what: String,
+    /// Mean of the first run over the pairs for which both runs know it.
+    pub mean_a: f64,
+    /// Mean of the second run over them.
+    pub mean_b: f64,
+    /// Paired difference, second minus first.
+    pub difference: Mean,
+}
+
+impl EffectLine {
+    /// The line of an effect.
+    pub fn of(effect: &Effect) -> Self {
+        EffectLine {
+            what: effect.what.into(),
+            mean_a: effect.mean_a,
+            mean_b: effect.mean_b,
+            difference: Mean { mean: Some(effect.difference.mean), ci: effect.difference.ci },
+        }
+    }
 }
 
 /// See [`Line::Trial`].

@@ -2,7 +2,16 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
+
+/// Resamples of a bootstrap, fewer where that is more work than [`BOOTSTRAP_DRAWS_MAX`].
+const RESAMPLES: usize = 10_000;
+/// Fewest resamples.
+const RESAMPLES_MIN: usize = 500;
+/// Draws of one bootstrap.
+const BOOTSTRAP_DRAWS_MAX: usize = 50_000_000;
+/// Every bootstrap draws the same numbers, so that a report can be made again.
+const BOOTSTRAP_SEED: u64 = 0x6661_706f;
 
 /// A mean with its 95% interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +42,68 @@ pub fn estimate(values: &[f64]) -> Option<Estimate> {
 /// As [`estimate`], with the interval held within the scale of a composite, 0..=100.
 pub fn composite_estimate(values: &[f64]) -> Option<Estimate> {
     estimate(values).map(|e| Estimate { ci: e.ci.map(|[lo, hi]| [lo.max(0.0), hi.min(100.0)]), ..e })
+}
+
+/// 95% percentile bootstrap interval of the mean; None below two values. Equal values give equal bounds, whoever asks.
+pub fn bootstrap_interval(values: &[f64]) -> Option<[f64; 2]> {
+    let n = values.len();
+    if n < 2 {
+        return None;
+    }
+    let mut random = fastrand::Rng::with_seed(BOOTSTRAP_SEED);
+    let resamples = (BOOTSTRAP_DRAWS_MAX / n).clamp(RESAMPLES_MIN, RESAMPLES);
+    let mut one = || (0..n).map(|_| values[random.usize(..n)]).sum::<f64>() / n as f64;
+    let mut means: Vec<f64> = (0..resamples).map(|_| one()).collect();
+    means.sort_by(f64::total_cmp);
+    Some([quantile(&means, 0.025), quantile(&means, 0.975)])
+}
+
+/// The `q` quantile of sorted values, linear between neighbours; 0 without any.
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let at = q * sorted.len().saturating_sub(1) as f64;
+    let below = at.floor() as usize;
+    let (Some(low), high) = (sorted.get(below), sorted.get(below + 1)) else {
+        return 0.0;
+    };
+    low + (high.unwrap_or(low) - low) * (at - at.floor())
+}
+
+/// Mean of values that come in clusters (the epochs of a case), with an interval whose error is the clusters': values
+/// of one cluster say less than as many of different ones. None without values; no interval below two clusters.
+pub fn clustered_estimate(clusters: &[Vec<f64>]) -> Option<Estimate> {
+    let clusters: Vec<&Vec<f64>> = clusters.iter().filter(|cluster| !cluster.is_empty()).collect();
+    let n: usize = clusters.iter().map(|cluster| cluster.len()).sum();
+    if n == 0 {
+        return None;
+    }
+    let mean = clusters.iter().flat_map(|cluster| cluster.iter()).sum::<f64>() / n as f64;
+    let g = clusters.len();
+    let ci = (g >= 2).then(|| {
+        let squares = clusters.iter().map(|cluster| cluster.iter().map(|v| v - mean).sum::<f64>().powi(2));
+        let variance = squares.sum::<f64>() * g as f64 / (g - 1) as f64 / (n as f64).powi(2);
+        let half = t_quantile(g - 1) * variance.sqrt();
+        [mean - half, mean + half]
+    });
+    Some(Estimate { mean, ci, n })
+}
+
+/// Two-sided exact p of a sign test: how likely so uneven a split of `up` and `down` is where both are as likely. Over
+/// cases that changed from failed to passed and back it is McNemar's exact test. 1 without any.
+pub fn sign_test(up: usize, down: usize) -> f64 {
+    let n = (up + down) as u64;
+    if n == 0 {
+        return 1.0;
+    }
+    Binomial::new(0.5, n).map_or(1.0, |even| (2.0 * even.cdf(up.min(down) as u64)).min(1.0))
+}
+
+/// The smallest difference between two runs that is more than noise: the half width of the 95% interval of paired
+/// differences between runs of the same thing. None below two pairs.
+pub fn smallest_difference(differences: &[f64]) -> Option<f64> {
+    let n = differences.len();
+    // The true mean is 0: both are runs of the same thing.
+    let variance = differences.iter().map(|d| d * d).sum::<f64>() / n.max(1) as f64;
+    (n >= 2).then(|| t_quantile(n - 1) * (variance / n as f64).sqrt())
 }
 
 /// One-sided lower bound of the mean at a confidence of 0..1 (Student's t); minus infinity below two values.
@@ -91,5 +162,68 @@ mod tests {
         assert_eq!(quantile_nearest_rank(&v, 0.95), 19.0);
         assert_eq!(median(&v), 10.5);
         assert_eq!(median(&[1.0, 2.0, 9.0]), 2.0);
+    }
+
+    const SIGN_TESTS: [(usize, usize, f64); 7] = [
+        (1, 0, 1.0),
+        (5, 1, 0.21875),
+        (10, 2, 0.03857421875),
+        (3, 9, 0.14599609375),
+        (40, 25, 0.08168153394154003),
+        (120, 80, 0.005685155996750306),
+        (700, 610, 0.013902723449447724),
+    ];
+
+    const BOOTSTRAPS: [(&[f64], [f64; 2]); 3] = [
+        (&[0.0, 100.0, 100.0, 0.0, 100.0, 100.0, 100.0, 0.0, 100.0, 100.0], [40.0, 100.0]),
+        (
+            &[12.5, -3.0, 40.0, 0.0, 0.0, 7.5, -20.0, 33.0, 5.0, 0.0, 0.0, 0.0, 60.0, -10.0, 15.0],
+            [0.03333333333333333, 20.133333333333333],
+        ),
+        (
+            &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 50.0, 0.0, 0.0, 0.0, 0.0],
+            [0.0, 20.0],
+        ),
+    ];
+
+    /// Against scipy 1.x: `binomtest(min(up, down), up + down).pvalue`.
+    #[test]
+    fn sign_tests_are_scipys() {
+        for (up, down, p) in SIGN_TESTS {
+            assert!((sign_test(up, down) - p).abs() < 1e-12 * p.max(1e-3), "{up} {down}: {}", sign_test(up, down));
+        }
+        assert_eq!((sign_test(0, 0), sign_test(3, 3)), (1.0, 1.0));
+    }
+
+    /// Against scipy 1.x: `bootstrap((values,), mean, method="percentile")` of a million resamples.
+    #[test]
+    fn bootstrap_intervals_are_scipys_as_far_as_chance_goes() {
+        for (values, [lo, hi]) in BOOTSTRAPS {
+            let [low, high] = bootstrap_interval(values).expect("values");
+            assert!((low - lo).abs() < 0.9 && (high - hi).abs() < 0.9, "{low} {high} for {lo} {hi}");
+            assert_eq!(bootstrap_interval(values), Some([low, high]), "the same each time");
+        }
+        assert_eq!(bootstrap_interval(&[5.0; 4]), Some([5.0, 5.0]));
+        assert_eq!(bootstrap_interval(&[5.0]), None);
+    }
+
+    #[test]
+    fn epochs_of_a_case_count_as_one_cluster() {
+        let alone = estimate(&[0.0, 50.0, 100.0]).expect("values");
+        let twice = clustered_estimate(&[vec![0.0, 0.0], vec![50.0, 50.0], vec![100.0, 100.0]]).expect("values");
+        assert_eq!((alone.mean, alone.ci, twice.n), (twice.mean, twice.ci, 6));
+        let mixed = clustered_estimate(&[vec![0.0, 100.0], vec![100.0, 0.0]]).expect("values");
+        assert_eq!(mixed.ci, Some([50.0, 50.0]), "all that varies varies within the cases");
+        assert_eq!(clustered_estimate(&[vec![1.0, 2.0]]).expect("values").ci, None);
+        assert_eq!(clustered_estimate(&[vec![]]), None);
+    }
+
+    #[test]
+    fn noise_is_what_runs_of_the_same_thing_differ_by() {
+        assert_eq!(smallest_difference(&[0.0; 10]), Some(0.0));
+        // t(3, 0.975) = 3.1824, root mean square 100, over the root of 4.
+        let found = smallest_difference(&[100.0, -100.0, 100.0, -100.0]).expect("pairs");
+        assert!((found - 159.12).abs() < 0.01, "{found}");
+        assert_eq!(smallest_difference(&[1.0]), None);
     }
 }

@@ -2,13 +2,22 @@
 
 use crate::stored::StoredRun;
 use fapo_core::InputError;
+use fapo_core::ports::Usage;
 use fapo_core::run::CaseRecord;
-use fapo_core::stats::{Estimate, estimate};
+use fapo_core::stats::{Estimate, bootstrap_interval, estimate, sign_test};
 use std::collections::BTreeMap;
 
 /// Dimensions of an identity that must be equal for two scores to mean the same.
-const EQUAL: [(&str, &str); 4] =
-    [("dataset", "dataset"), ("scorer", "scorer component"), ("profile", "scoring_profile"), ("limits", "limits")];
+const EQUAL: [(&str, &str); 5] = [
+    ("dataset", "dataset"),
+    ("scorer", "scorer component"),
+    ("profile", "scoring_profile"),
+    ("judges", "judges"),
+    ("limits", "limits"),
+];
+
+/// From this composite on a case counts as passed, as the original's attribution has it.
+const PASSED: f64 = 100.0;
 
 /// How two runs differ over the cases of both.
 #[derive(Debug, PartialEq)]
@@ -21,6 +30,18 @@ pub struct Comparison {
     pub mean_b: f64,
     /// Paired difference, second minus first; None without pairs.
     pub difference: Option<Estimate>,
+    /// Its 95% bootstrap interval; None below two pairs.
+    pub bootstrap: Option<[f64; 2]>,
+    /// Two-sided exact p of a sign test over the cases that changed.
+    pub sign_p: f64,
+    /// Cases that failed in the first run and pass in the second.
+    pub to_passed: usize,
+    /// Cases that passed in the first run and fail in the second.
+    pub to_failed: usize,
+    /// McNemar's exact p over those two.
+    pub mcnemar_p: f64,
+    /// What the second run costs more or less, per case.
+    pub effects: Vec<Effect>,
     /// Cases that the second run scores higher.
     pub fixed: Vec<String>,
     /// Cases that the second run scores lower.
@@ -29,6 +50,49 @@ pub struct Comparison {
     pub same: usize,
     /// Cases of one run only.
     pub unpaired: Vec<String>,
+}
+
+/// A cost of a case, paired.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    /// `calls`, `prompt_tokens`, `completion_tokens`, `seconds`.
+    pub what: &'static str,
+    /// Mean of the first run over the pairs for which both runs know it.
+    pub mean_a: f64,
+    /// Mean of the second run over them.
+    pub mean_b: f64,
+    /// Paired difference, second minus first.
+    pub difference: Estimate,
+}
+
+/// Reads one cost of a case; None where it is unknown.
+type Cost = fn(&CaseRecord) -> Option<f64>;
+
+const COSTS: [(&str, Cost); 4] = [
+    ("calls", |record| Some(record.calls.len() as f64)),
+    ("prompt_tokens", |record| tokens(record, |usage| usage.prompt_tokens)),
+    ("completion_tokens", |record| tokens(record, |usage| usage.completion_tokens)),
+    ("seconds", |record| Some(record.steps.iter().map(|timed| timed.seconds).sum())),
+];
+
+/// Tokens of the chain's calls; None where a service did not count one's.
+fn tokens(record: &CaseRecord, of: fn(Usage) -> u64) -> Option<f64> {
+    record.calls.iter().map(|call| call.usage.map(of)).sum::<Option<u64>>().map(|sum| sum as f64)
+}
+
+fn effects(pairs: &[(&CaseRecord, &CaseRecord)]) -> Vec<Effect> {
+    let one = |&(what, cost): &(&'static str, Cost)| {
+        let known: Vec<(f64, f64)> = pairs.iter().filter_map(|(a, b)| Some((cost(a)?, cost(b)?))).collect();
+        let n = known.len().max(1) as f64;
+        let differences: Vec<f64> = known.iter().map(|(a, b)| b - a).collect();
+        Some(Effect {
+            what,
+            mean_a: known.iter().map(|(a, _)| a).sum::<f64>() / n,
+            mean_b: known.iter().map(|(_, b)| b).sum::<f64>() / n,
+            difference: estimate(&differences)?,
+        })
+    };
+    COSTS.iter().filter_map(one).collect()
 }
 
 /// Compares two runs; faults count as 0, as everywhere.
@@ -47,32 +111,38 @@ pub fn compare(a: &StoredRun, b: &StoredRun) -> Result<Comparison, InputError> {
     Ok(paired(&a.records, &b.records))
 }
 
-fn paired(a: &[CaseRecord], b: &[CaseRecord]) -> Comparison {
-    let mut of_b: BTreeMap<&str, f64> = b.iter().map(|r| (r.case_id.as_str(), r.composite())).collect();
-    let (mut sums, mut differences) = ([0.0, 0.0], Vec::new());
-    let (mut fixed, mut broken, mut unpaired) = (Vec::new(), Vec::new(), Vec::new());
+/// Pairs the records of two runs by case; the comparison of runs that are known to mean the same.
+pub fn paired(a: &[CaseRecord], b: &[CaseRecord]) -> Comparison {
+    let mut of_b: BTreeMap<&str, &CaseRecord> = b.iter().map(|r| (r.case_id.as_str(), r)).collect();
+    let (mut pairs, mut unpaired) = (Vec::new(), Vec::new());
     for record in a {
-        let Some(second) = of_b.remove(record.case_id.as_str()) else {
-            unpaired.push(record.case_id.clone());
-            continue;
-        };
-        let first = record.composite();
-        sums = [sums[0] + first, sums[1] + second];
-        differences.push(second - first);
-        if second > first {
-            fixed.push(record.case_id.clone());
-        } else if second < first {
-            broken.push(record.case_id.clone());
+        match of_b.remove(record.case_id.as_str()) {
+            Some(second) => pairs.push((record, second)),
+            None => unpaired.push(record.case_id.clone()),
         }
     }
     unpaired.extend(b.iter().filter(|r| of_b.contains_key(r.case_id.as_str())).map(|r| r.case_id.clone()));
-    let (pairs, n) = (differences.len(), differences.len().max(1) as f64);
+    let ids = |wanted: fn(f64, f64) -> bool| -> Vec<String> {
+        let found = pairs.iter().filter(|(a, b)| wanted(a.composite(), b.composite()));
+        found.map(|(a, _)| a.case_id.clone()).collect()
+    };
+    let (fixed, broken) = (ids(|a, b| b > a), ids(|a, b| b < a));
+    let to_passed = ids(|a, b| a < PASSED && b >= PASSED).len();
+    let to_failed = ids(|a, b| a >= PASSED && b < PASSED).len();
+    let n = pairs.len().max(1) as f64;
+    let differences: Vec<f64> = pairs.iter().map(|(a, b)| b.composite() - a.composite()).collect();
     Comparison {
-        pairs,
-        mean_a: sums[0] / n,
-        mean_b: sums[1] / n,
+        pairs: pairs.len(),
+        mean_a: pairs.iter().map(|(a, _)| a.composite()).sum::<f64>() / n,
+        mean_b: pairs.iter().map(|(_, b)| b.composite()).sum::<f64>() / n,
         difference: estimate(&differences),
-        same: pairs - fixed.len() - broken.len(),
+        bootstrap: bootstrap_interval(&differences),
+        sign_p: sign_test(fixed.len(), broken.len()),
+        to_passed,
+        to_failed,
+        mcnemar_p: sign_test(to_passed, to_failed),
+        effects: effects(&pairs),
+        same: pairs.len() - fixed.len() - broken.len(),
         fixed,
         broken,
         unpaired,
