@@ -8,9 +8,9 @@ use crate::{components, identity, services, variant};
 use fapo_core::case::{Case, read_dataset};
 use fapo_core::config::{EvalConfig, new_run_id, read_config};
 use fapo_core::grants::{COMPONENT_SCRIPT, Grant, OperatorFile};
-use fapo_core::tenant::TenantManifest;
+use fapo_core::tenant::{Gate, TenantManifest};
 use fapo_core::{InputError, digest};
-use fapo_engine::evaluate::Evaluation;
+use fapo_engine::evaluate::{Earlier, Evaluation};
 use fapo_engine::files::{BoundedFiles, SystemClock};
 use fapo_engine::stop::StopSignal;
 use fapo_provider::ResponseCache;
@@ -36,8 +36,12 @@ pub struct EvalOptions {
     pub scorer: Option<PathBuf>,
     /// In place of the config's `output_dir`.
     pub output_dir: Option<String>,
-    /// Forget what the run's folder holds.
-    pub fresh: bool,
+    /// Leave the config's `output_dir` alone: a folder named after the run's identity.
+    pub own_folder: bool,
+    /// What becomes of the cases that the run's folder holds already.
+    pub earlier: Earlier,
+    /// The n-th run of the same config, from 0: it draws other samples, in a folder of its own.
+    pub epoch: u32,
 }
 
 /// A run that could start.
@@ -48,6 +52,8 @@ pub struct Plan {
     pub grant: Grant,
     /// Replies of earlier calls; None where no granted model is costly. Written out when the last handle goes.
     pub replies: Option<Arc<ResponseCache>>,
+    /// What the run must hold once it has ended.
+    pub gate: Option<Gate>,
     /// Things to know that stop nothing.
     pub warnings: Vec<String>,
 }
@@ -213,9 +219,15 @@ pub async fn plan(place: &Place, options: &EvalOptions) -> Result<Plan, InputErr
     warnings.extend(replies.as_ref().and_then(|cache| cache.note()).map(str::to_string));
     let profile = Value::Object(config.scoring_profile.clone());
     let planned = identity::Planned { dataset: &dataset_digest, limit: options.limit, case_ids: &options.case_ids };
-    let identity = identity::of(&chain, &scorer, &definition, &planned, &profile, &granted, grant);
+    let mut identity = identity::of(&chain, &scorer, &definition, &planned, &profile, &granted, grant);
+    let first = digest::of_json(&identity);
+    if options.epoch > 0 {
+        identity["epoch"] = options.epoch.into();
+    }
     let key = digest::of_json(&identity);
-    let folder = run_folder(place, &manifest.id, options.output_dir.as_ref().or(config.output_dir.as_ref()), &key)?;
+    let of_config = config.output_dir.as_ref().filter(|_| !options.own_folder);
+    let folder = run_folder(place, &manifest.id, options.output_dir.as_ref().or(of_config), &first)?;
+    let folder = of_epoch(folder, options.epoch);
     let run_config = json!({
         "run_id": config.run_id.clone().unwrap_or_else(|| fresh_run_id(&manifest.id)),
         "tenant_id": manifest.id, "provider": config.provider,
@@ -234,13 +246,24 @@ pub async fn plan(place: &Place, options: &EvalOptions) -> Result<Plan, InputErr
         workers: workers as usize,
         folder,
         run_config,
-        fresh: options.fresh,
+        earlier: options.earlier.clone(),
+        epoch: options.epoch,
         part: None,
         stop: StopSignal::never(),
         files: Arc::new(BoundedFiles { bytes_max: opened.grant.limits.run_bytes }),
         clock: Arc::new(SystemClock),
     };
-    Ok(Plan { grant: opened.grant, evaluation, warnings, replies })
+    Ok(Plan { gate: opened.manifest.gate, grant: opened.grant, evaluation, warnings, replies })
+}
+
+/// The folder of the n-th run of a config beside that of the first.
+fn of_epoch(first: PathBuf, epoch: u32) -> PathBuf {
+    if epoch == 0 {
+        return first;
+    }
+    let mut name = first.into_os_string();
+    name.push(format!("-epoch-{}", epoch + 1));
+    name.into()
 }
 
 /// The run's folder in the work folder: the config's `output_dir`, else one named after the run's identity.

@@ -6,7 +6,7 @@ use crate::{identity, services, variant};
 use fapo_core::InputError;
 use fapo_core::config::read_config;
 use fapo_core::ports::{Definition, Provider};
-use fapo_engine::evaluate::{Evaluation, Granted};
+use fapo_engine::evaluate::{Earlier, Evaluation, Granted};
 use fapo_engine::files::{DiskFiles, SystemClock};
 use fapo_engine::judge::{JudgeModel, Judges};
 use fapo_engine::replay::RecordedReplies;
@@ -79,7 +79,8 @@ pub async fn plan(place: &Place, folder: &Path, stored: &StoredRun) -> Result<Ev
         workers: workers as usize,
         folder: folder.to_path_buf(),
         run_config: stored.run_config.clone(),
-        fresh: false,
+        earlier: Earlier::Stand,
+        epoch: 0,
         part: None,
         stop: StopSignal::never(),
         files: Arc::new(DiskFiles),

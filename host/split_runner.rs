@@ -9,7 +9,7 @@ use fapo_core::ports::{BoxFuture, Chain, Scorer};
 use fapo_core::run::CaseRecord;
 use fapo_core::variant::ReviewedVariant;
 use fapo_core::{InputError, digest};
-use fapo_engine::evaluate::{Evaluation, Granted, RunEvent, evaluate};
+use fapo_engine::evaluate::{Earlier, Evaluation, Granted, RunEvent, evaluate};
 use fapo_engine::files::{BoundedFiles, SystemClock};
 use fapo_engine::optimize::{Splits, TrialCalls};
 use fapo_engine::stop::StopSignal;
@@ -101,7 +101,8 @@ impl SplitRunner {
             granted: self.granted.clone(),
             workers: self.workers,
             folder: run_folder.clone(),
-            fresh: false,
+            earlier: Earlier::Stand,
+            epoch: 0,
             part: part.cloned(),
             stop: self.stop.clone(),
             files: Arc::new(BoundedFiles { bytes_max: self.grant.limits.run_bytes }),

@@ -60,6 +60,8 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
     run(&["attribute", RUN]);
     run(&["progress", RUN]);
     run(&["compare", RUN, RUN]);
+    run(&["noise", "--config", CONFIG, "--limit", "2"]);
+    run(&["gate", RUN, "--composite-min", "1"]);
     run(&["tenant", "new", "sums"]);
     run(&["tenant", "check", "demo_qa"]);
     run(&["tenant", "test", "demo_qa"]);
@@ -95,6 +97,7 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
             "component",
             "created",
             "diff",
+            "epochs",
             "error",
             "failing_step",
             "import",
@@ -162,6 +165,8 @@ fn each_command_has_a_help_with_an_example() {
         &["attribute"],
         &["progress"],
         &["compare"],
+        &["noise"],
+        &["gate"],
         &["tenant", "new"],
         &["tenant", "build"],
         &["tenant", "check"],

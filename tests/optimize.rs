@@ -128,7 +128,7 @@ fn sum(asked: &str) -> String {
     if asked.trim_end().ends_with("Answer:") { sum.to_string() } else { format!("It should be {sum}.") }
 }
 
-fn over_a_server(server: &FakeServer) -> Bench {
+pub(crate) fn over_a_server(server: &FakeServer) -> Bench {
     let bench = sums("never");
     bench.append(
         "fapo.toml",

@@ -3,14 +3,14 @@
 use super::lines::{Line, PlanLine, PlannedNode};
 use super::printer::Printer;
 use super::report::{RunView, print_run};
-use super::{Exit, live};
+use super::{Exit, epochs};
 use crate::place::Place;
 use crate::plan::{EvalOptions, Plan, plan};
 use crate::variant::calling_nodes;
 use fapo_core::InputError;
 use fapo_core::fault::FaultKind;
 use fapo_core::grants::ModelRoute;
-use fapo_engine::evaluate::{Evaluation, RunReport};
+use fapo_engine::evaluate::{Earlier, Evaluation, Retry, RunReport};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -40,8 +40,15 @@ pub(super) struct Eval {
     #[arg(long, value_name = "DIR")]
     output_dir: Option<String>,
     /// Start over: forget what the run's folder holds.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "retry")]
     fresh: bool,
+    /// Run finished cases again: `errors` (every fault, the tenant's own too), `failed` (every score below 100), or a
+    /// case id; may be given several times. Equal calls are still answered from the cache.
+    #[arg(long, value_name = "errors|failed|CASE_ID")]
+    retry: Vec<String>,
+    /// Run the whole this many times with other samples, each in a folder of its own, and sum up by case.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    epochs: u32,
     /// Check everything and show what would be called; call and write nothing.
     #[arg(long)]
     dry_run: bool,
@@ -50,7 +57,8 @@ pub(super) struct Eval {
 impl Eval {
     pub(super) async fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
         if !self.dry_run {
-            return self.evaluate(place, printer).await;
+            self.known_retries(place)?;
+            return epochs::run(place, &self.options(), self.epochs, printer).await;
         }
         let plan = plan(place, &self.options()).await?;
         print_plan(&plan, printer)?;
@@ -64,21 +72,38 @@ impl Eval {
             case_ids: self.case.clone(),
             scorer: None,
             output_dir: self.output_dir.clone(),
-            fresh: self.fresh,
+            own_folder: false,
+            earlier: match (self.fresh, self.retry.is_empty()) {
+                (true, _) => Earlier::Forgotten,
+                (false, true) => Earlier::Stand,
+                (false, false) => Earlier::Again(self.retry.iter().map(|which| retry(which)).collect()),
+            },
+            epoch: 0,
         }
     }
 
-    /// Plans, runs and prints.
-    async fn evaluate(&self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
-        let Plan { evaluation, warnings, replies, .. } = plan(place, &self.options()).await?;
-        for warning in &warnings {
-            printer.warning(warning);
-        }
-        let (report, evaluation) = live::run(evaluation, printer).await?;
-        if let Some(losses) = replies.as_ref().and_then(|cache| cache.losses()) {
-            printer.warning(&losses);
-        }
-        Ok(print_end(&report, &evaluation, printer))
+    /// A case that is to be run again must be one.
+    fn known_retries(&self, place: &Place) -> Result<(), InputError> {
+        let named = |which: &&String| matches!(retry(which), Retry::Case(_));
+        let Some(_) = self.retry.iter().find(named) else { return Ok(()) };
+        let opened = crate::plan::open(place, &self.config)?;
+        let (cases, _) = crate::plan::cases(&opened)?;
+        let unknown = self.retry.iter().filter(named).find(|id| cases.iter().all(|case| case.case_id != **id));
+        unknown.map_or(Ok(()), |id| {
+            Err(InputError::new(
+                format!("--retry {id}"),
+                "is neither `errors`, nor `failed`, nor a case of the dataset",
+            )
+            .hint(format!("case ids are the `case_id` of the rows of {}", opened.config.dataset.path)))
+        })
+    }
+}
+
+fn retry(which: &str) -> Retry {
+    match which {
+        "errors" => Retry::Errors,
+        "failed" => Retry::Failed,
+        id => Retry::Case(id.into()),
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Line {
     CaseDetail(CaseDetailLine),
     /// A case that was run again with the replies it got.
     Replay(ReplayLine),
+    /// Several runs of one config: the last line of `eval --epochs` and of `noise`.
+    Epochs(EpochsLine),
     /// Two runs, paired by case.
     Comparison(ComparisonLine),
     /// An attempt of a trial is decided.
@@ -255,6 +257,23 @@ pub struct ReplayDifference {
     pub recorded: Value,
     /// Null where there is none.
     pub replayed: Value,
+}
+
+/// See [`Line::Epochs`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct EpochsLine {
+    /// Runs.
+    pub epochs: u64,
+    /// Cases of each.
+    pub cases: u64,
+    /// Mean composite of each run.
+    pub means: Vec<f64>,
+    /// Mean over all; its interval counts a case as one, however often it ran.
+    pub composite: Mean,
+    /// Differences of two such runs up to this are what chance alone makes in 95 of 100 pairs; null for one case.
+    pub smallest_difference: Option<f64>,
+    /// Cases whose score is not the same in every run.
+    pub unsteady: Vec<String>,
 }
 
 /// See [`Line::Comparison`].

@@ -9,12 +9,15 @@ mod data_import;
 mod demo;
 mod diff;
 mod doctor;
+mod epochs;
 mod eval;
+mod gate;
 mod index_build;
 mod limits;
 pub mod lines;
 mod live;
 mod model;
+mod noise;
 mod optimize;
 mod printer;
 mod progress;
@@ -102,6 +105,8 @@ enum Command {
     Attribute(attribute::Attribute),
     Progress(progress::Progress),
     Compare(compare::Compare),
+    Noise(noise::Noise),
+    Gate(gate::GateRun),
     /// Make, build, check, inspect and test tenants.
     #[command(subcommand)]
     Tenant(Tenant),
@@ -207,6 +212,8 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
         Command::Replay(replay) => replay.run(place, printer).await,
         Command::Attribute(attribute) => attribute.run(place, printer),
         Command::Progress(progress) => progress.run(place, printer),
+        Command::Noise(noise) => noise.run(place, printer).await,
+        Command::Gate(gate) => gate.run(place, printer),
         Command::Compare(compare) => compare.run(place, printer),
         Command::Tenant(Tenant::New(new)) => new.run(place, printer),
         Command::Tenant(Tenant::Build(build)) => build.run(place, printer),

@@ -11,7 +11,7 @@ use fapo_core::case::{Case, read_dataset};
 use fapo_core::limits::Limits;
 use fapo_core::ports::{Chain, Scorer};
 use fapo_core::{InputError, digest};
-use fapo_engine::evaluate::{Evaluation, Granted};
+use fapo_engine::evaluate::{Earlier, Evaluation, Granted};
 use fapo_engine::files::{DiskFiles, SystemClock};
 use fapo_engine::recorded::RecordedOutputs;
 use fapo_engine::stop::StopSignal;
@@ -92,7 +92,8 @@ impl ScoreOutputs {
             granted: Granted::default(),
             workers: self.max_workers as usize,
             folder: self.output_dir,
-            fresh: self.fresh,
+            earlier: if self.fresh { Earlier::Forgotten } else { Earlier::Stand },
+            epoch: 0,
             part: None,
             stop: StopSignal::never(),
             files: Arc::new(DiskFiles),

@@ -14,7 +14,7 @@ use fapo_core::fault::FaultKind;
 use fapo_core::limits::Limits;
 use fapo_core::ports::RunFiles;
 use fapo_core::run::CaseRecord;
-use fapo_engine::evaluate::{Evaluation, evaluate};
+use fapo_engine::evaluate::{Earlier, Evaluation, evaluate};
 use fapo_engine::files::DiskFiles;
 use fapo_graph::Handle;
 use serde::{Deserialize, Serialize};
@@ -172,7 +172,7 @@ async fn run(
 ) -> Result<(Arc<Evaluation>, Vec<CaseRecord>), InputError> {
     let options = EvalOptions {
         config: config.to_path_buf(),
-        fresh: true,
+        earlier: Earlier::Forgotten,
         output_dir: Some(format!("tests/{tenant}/{name}")),
         ..EvalOptions::default()
     };

@@ -8,6 +8,9 @@ use fapo_template::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+/// From this composite on a case counts as passed, as the original's attribution has it.
+pub const PASSED: f64 = 100.0;
+
 /// One model call as the host saw it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallRecord {

@@ -23,6 +23,28 @@ pub struct TenantManifest {
     /// Capabilities asked for.
     #[serde(default)]
     pub requests: Requests,
+    /// What a finished run must hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
+}
+
+/// What a finished run must hold; a rule that is absent asks nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gate {
+    /// Least mean composite over planned cases, 0..=100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub composite_min: Option<f64>,
+    /// Most cases with a fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors_max: Option<u64>,
+    /// Folder of a run that this one must not fall behind, in the work folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
+    /// Most that the mean may fall behind it, points of the composite.
+    pub drop_max: f64,
+    /// A fall counts even where the 95% interval of the paired difference holds 0.
+    pub strict: bool,
 }
 
 /// How prompt files are read.

@@ -92,7 +92,7 @@ pub(crate) async fn one_try(
     judges: Option<&Arc<RunJudges>>,
 ) -> CaseRecord {
     let case = &run.cases[index];
-    let services = Arc::new(Services::new(&run.tenant_id, granted.clone(), Arc::clone(waiting)));
+    let services = Arc::new(Services::new(&run.tenant_id, granted.clone(), Arc::clone(waiting), run.epoch));
     let reached = Arc::clone(&services) as Arc<dyn CaseServices>;
     let outcome = run.chain.run(&run.definition, &case.input(), reached).await;
     let (calls, searches) = services.take();
@@ -119,7 +119,7 @@ pub(crate) async fn one_try(
         searches: record.searches.clone(),
         output_text: record.output_text.clone(),
     };
-    let judge = judges.map(|judges| Arc::new(CaseJudge::new(judges)));
+    let judge = judges.map(|judges| Arc::new(CaseJudge::new(judges, run.epoch)));
     let asked = judge.as_ref().map(|judge| Arc::clone(judge) as Arc<dyn JudgeServices>);
     let scored = run.scorer.score(&finished, &run.profile, asked).await;
     record.judge_calls = judge.map(|judge| judge.take()).unwrap_or_default();

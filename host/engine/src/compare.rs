@@ -3,7 +3,7 @@
 use crate::stored::StoredRun;
 use fapo_core::InputError;
 use fapo_core::ports::Usage;
-use fapo_core::run::CaseRecord;
+use fapo_core::run::{CaseRecord, PASSED};
 use fapo_core::stats::{Estimate, bootstrap_interval, estimate, sign_test};
 use std::collections::BTreeMap;
 
@@ -15,9 +15,6 @@ const EQUAL: [(&str, &str); 5] = [
     ("judges", "judges"),
     ("limits", "limits"),
 ];
-
-/// From this composite on a case counts as passed, as the original's attribution has it.
-const PASSED: f64 = 100.0;
 
 /// How two runs differ over the cases of both.
 #[derive(Debug, PartialEq)]

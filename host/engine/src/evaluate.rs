@@ -7,6 +7,7 @@
 use crate::artifacts;
 use crate::case::{InFlight, one_case};
 use crate::folder::{self, Begun, RunFolder};
+pub use crate::folder::{Earlier, Retry};
 use crate::journal::{self, JOURNAL};
 use crate::judge::RunJudges;
 pub use crate::services::Granted;
@@ -53,8 +54,10 @@ pub struct Evaluation {
     /// The artefact `run_config.json`, with `run_id`, `fapo.planned`, `fapo.identity` and its digest in
     /// `fapo.identity_digest`.
     pub run_config: Value,
-    /// Forget what the folder holds.
-    pub fresh: bool,
+    /// What becomes of the cases that the folder holds already.
+    pub earlier: Earlier,
+    /// The n-th run of the same thing, from 0: its equal calls are other samples.
+    pub epoch: u32,
     /// Cases that this start is held to; the run then stands as one that was stopped, and a start without this goes on.
     pub part: Option<BTreeSet<String>>,
     /// Asks the run to end early.
@@ -108,7 +111,11 @@ pub fn finished(run: &Evaluation) -> Result<usize, InputError> {
     let path = run.folder.join(JOURNAL);
     let found = journal::read(&path, &folder::read(&path)?)?;
     let same = found.header.is_some_and(|header| journal::identity(&header) == journal::identity(&run.run_config));
-    Ok(if same && !run.fresh { found.records.iter().filter(|r| folder::stands(r)).count() } else { 0 })
+    Ok(if same && run.earlier != Earlier::Forgotten {
+        found.records.iter().filter(|r| folder::stands(r) && !run.earlier.again(r)).count()
+    } else {
+        0
+    })
 }
 
 /// Runs what is not yet journalled, then writes the artefacts.
@@ -117,7 +124,8 @@ pub fn finished(run: &Evaluation) -> Result<usize, InputError> {
 /// The scorer refuses a row, or the run's folder cannot be used. Faults of cases are data, not errors.
 pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + Sync)) -> Result<RunReport, InputError> {
     validate(run).await?;
-    let (folder, Begun { header, mut records }) = RunFolder::open(&run.folder, &run.files, &run.run_config, run.fresh)?;
+    let (folder, Begun { header, mut records }) =
+        RunFolder::open(&run.folder, &run.files, &run.run_config, &run.earlier)?;
     let folder = Arc::new(folder);
     let run_id = header["run_id"].as_str().unwrap_or_default().to_string();
     let resumed = records.len();

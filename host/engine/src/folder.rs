@@ -3,7 +3,7 @@
 use crate::journal::{self, JOURNAL};
 use fapo_core::InputError;
 use fapo_core::ports::RunFiles;
-use fapo_core::run::CaseRecord;
+use fapo_core::run::{CaseRecord, PASSED};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,40 @@ const LOCK: &str = "lock";
 
 /// Files that a finished run leaves; a run that starts over removes them.
 pub(crate) const ARTEFACTS: [&str; 4] = ["results.jsonl", "run_config.json", "summary.md", "progress.json"];
+
+/// What becomes of the cases that an earlier start of a run finished.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Earlier {
+    /// They stand, but for faults of the infrastructure.
+    #[default]
+    Stand,
+    /// All of them are forgotten.
+    Forgotten,
+    /// Those that one of these means are run again as well; the old record counts until the new one is written.
+    Again(Vec<Retry>),
+}
+
+/// Cases to run again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Every case with a fault.
+    Errors,
+    /// Every case below 100, those with a fault among them.
+    Failed,
+    /// This case.
+    Case(String),
+}
+
+impl Earlier {
+    pub(crate) fn again(&self, record: &CaseRecord) -> bool {
+        let Earlier::Again(which) = self else { return false };
+        which.iter().any(|retry| match retry {
+            Retry::Errors => record.fault.is_some(),
+            Retry::Failed => record.composite() < PASSED,
+            Retry::Case(id) => record.case_id == *id,
+        })
+    }
+}
 
 /// An open run folder; nobody else can write to it while it lives.
 pub(crate) struct RunFolder {
@@ -37,7 +71,7 @@ fn failed(path: &Path, e: &std::io::Error) -> InputError {
 impl RunFolder {
     /// Opens or makes a folder for the run with this header, and reads the cases already finished in it.
     ///
-    /// A journal line torn by a stop is cut off. With `fresh` the folder's run is forgotten first.
+    /// A journal line torn by a stop is cut off.
     ///
     /// # Errors
     /// Another process writes to it, it holds a run of another identity, or it cannot be written.
@@ -45,7 +79,7 @@ impl RunFolder {
         folder: &Path,
         files: &Arc<dyn RunFiles>,
         header: &Value,
-        fresh: bool,
+        earlier: &Earlier,
     ) -> Result<(Self, Begun), InputError> {
         fs::create_dir_all(folder).map_err(|e| failed(folder, &e))?;
         let lock_path = folder.join(LOCK);
@@ -55,7 +89,7 @@ impl RunFolder {
                 .hint("wait for it, or choose another --output-dir"));
         }
         let run = RunFolder { folder: folder.to_path_buf(), files: Arc::clone(files), _lock: lock };
-        if fresh {
+        if *earlier == Earlier::Forgotten {
             // The journal last: as long as it stands, the old run can be continued.
             for name in ARTEFACTS.into_iter().chain([JOURNAL]) {
                 let path = folder.join(name);
@@ -76,7 +110,7 @@ impl RunFolder {
             Some(begun) if journal::identity(&begun) == journal::identity(header) => begun,
             Some(begun) => return Err(other_identity(folder, &begun, header)),
         };
-        let records = found.records.into_iter().filter(stands).collect();
+        let records = found.records.into_iter().filter(|record| stands(record) && !earlier.again(record)).collect();
         Ok((run, Begun { header, records }))
     }
 

@@ -103,8 +103,8 @@ pub(crate) struct CaseJudge {
 }
 
 impl CaseJudge {
-    pub(crate) fn new(run: &Arc<RunJudges>) -> Self {
-        CaseJudge { run: Arc::clone(run), samples: Samples::default(), calls: Mutex::default() }
+    pub(crate) fn new(run: &Arc<RunJudges>, epoch: u32) -> Self {
+        CaseJudge { run: Arc::clone(run), samples: Samples::of(epoch), calls: Mutex::default() }
     }
 
     /// The calls of the case, in the order of their questions.

@@ -1,7 +1,7 @@
 //! Evaluation: a chain over cases, a scorer over its answers, a journal, the artefacts.
 //!
 //! `evaluate` is the run; `folder` and `journal` keep it on disk through the port for files; `stored` reads runs
-//! back, `judge` serves a scorer's questions, `compare` sets two side by side, `recorded` puts outputs made elsewhere in
+//! back, `judge` serves a scorer's questions, `compare` sets two side by side, `gate` holds one against its tenant's rules, `recorded` puts outputs made elsewhere in
 //! the place of a chain, `replay` runs a journalled case again with the replies it got.
 
 pub mod artifacts;
@@ -10,6 +10,7 @@ pub mod compare;
 pub mod evaluate;
 pub mod files;
 mod folder;
+pub mod gate;
 mod journal;
 pub mod judge;
 pub mod optimize;

@@ -66,12 +66,12 @@ struct Records {
 }
 
 impl Services {
-    pub(crate) fn new(tenant_id: &str, granted: Granted, waiting: Arc<Waiting>) -> Self {
+    pub(crate) fn new(tenant_id: &str, granted: Granted, waiting: Arc<Waiting>, epoch: u32) -> Self {
         Services {
             tenant_id: tenant_id.into(),
             granted,
             waiting,
-            samples: Samples::default(),
+            samples: Samples::of(epoch),
             records: Mutex::default(),
         }
     }
@@ -92,14 +92,24 @@ impl Services {
     }
 }
 
+/// Samples of one epoch: more than a case can make host calls of one kind.
+const EPOCH_SAMPLES: u32 = 1 << 20;
+
 /// Equal requests of one case, told apart by their order.
-#[derive(Default)]
-pub(crate) struct Samples(Mutex<Vec<(GenerateRequest, u32)>>);
+pub(crate) struct Samples {
+    first: u32,
+    asked: Mutex<Vec<(GenerateRequest, u32)>>,
+}
 
 impl Samples {
-    /// The n-th equal request of this case, from 0.
+    /// No request yet, in the n-th run of the same thing.
+    pub(crate) fn of(epoch: u32) -> Self {
+        Samples { first: epoch.wrapping_mul(EPOCH_SAMPLES), asked: Mutex::default() }
+    }
+
+    /// The n-th equal request of this case, from 0 in the first epoch.
     pub(crate) fn number(&self, request: &GenerateRequest) -> u32 {
-        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let equal = |r: &GenerateRequest| {
             r.model == request.model
                 && r.messages == request.messages
@@ -112,8 +122,8 @@ impl Samples {
                 *n
             }
             None => {
-                asked.push((request.clone(), 0));
-                0
+                asked.push((request.clone(), self.first));
+                self.first
             }
         }
     }

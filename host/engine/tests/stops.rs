@@ -8,7 +8,7 @@ use fapo_core::ports::{
     RunFiles, ScoreOutcome, Scorer, TimedStep,
 };
 use fapo_core::score::{RawScore, Score};
-use fapo_engine::evaluate::{Evaluation, Granted, RunEvent, RunReport, evaluate, finished};
+use fapo_engine::evaluate::{Earlier, Evaluation, Granted, RunEvent, RunReport, evaluate, finished};
 use fapo_engine::files::DiskFiles;
 use fapo_engine::recorded::RecordedOutputs;
 use fapo_engine::stop::{StopSignal, StopSource};
@@ -191,7 +191,8 @@ fn evaluation(folder: &Path, chain: &Arc<FakeChain>, files: Arc<dyn RunFiles>) -
         workers: 3,
         folder: folder.to_path_buf(),
         run_config: json!({"run_id": "hephaestus-fake-1", "fapo": {"planned": CASES, "identity_digest": "sha256:a", "identity": {"dataset": "d"}}}),
-        fresh: false,
+        earlier: Earlier::Stand,
+        epoch: 0,
         part: None,
         stop: StopSignal::never(),
         files,
@@ -277,7 +278,7 @@ fn a_damaged_line_in_the_middle_is_named_and_fresh_starts_over() {
     let e = run(evaluation(folder.path(), &chain, Arc::new(DiskFiles))).0.expect_err("damaged");
     assert!(e.subject.ends_with("journal.jsonl:2"), "{e}");
     assert!(e.hint.is_some());
-    let fresh = Evaluation { fresh: true, ..evaluation(folder.path(), &chain, Arc::new(DiskFiles)) };
+    let fresh = Evaluation { earlier: Earlier::Forgotten, ..evaluation(folder.path(), &chain, Arc::new(DiskFiles)) };
     assert_eq!(run(fresh).0.expect("starts over").resumed, 0);
 }
 

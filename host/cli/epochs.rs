@@ -1,0 +1,119 @@
+//! The same config several times over: how steady its scores are, and what difference one can believe.
+
+use super::gate::after_run;
+use super::lines::{EpochsLine, Line, Mean};
+use super::printer::Printer;
+use super::{Exit, eval, live};
+use crate::place::Place;
+use crate::plan::{EvalOptions, Plan, plan};
+use fapo_core::InputError;
+use fapo_core::run::CaseRecord;
+use fapo_core::stats::{clustered_estimate, smallest_difference};
+use std::collections::BTreeMap;
+
+/// Cases listed that did not score the same in every epoch.
+const CASES_SHOWN_MAX: usize = 20;
+
+/// Runs a config `epochs` times, each with samples and a folder of its own, and sums them up.
+///
+/// # Errors
+/// As for one run.
+pub(super) async fn run(
+    place: &Place,
+    options: &EvalOptions,
+    epochs: u32,
+    printer: Printer,
+) -> Result<Exit, InputError> {
+    let mut all: Vec<Vec<CaseRecord>> = Vec::new();
+    let mut worst = Exit::Done;
+    for epoch in 0..epochs {
+        let Plan { evaluation, warnings, replies, gate, .. } =
+            plan(place, &EvalOptions { epoch, ..options.clone() }).await?;
+        if epoch == 0 {
+            warnings.iter().for_each(|warning| printer.warning(warning));
+        }
+        if epochs > 1 {
+            printer.text(&format!("\nepoch {} of {epochs}", epoch + 1));
+        }
+        let (report, evaluation) = live::run(evaluation, printer).await?;
+        if let Some(losses) = replies.as_ref().and_then(|cache| cache.losses()) {
+            printer.warning(&losses);
+        }
+        let ended = eval::print_end(&report, &evaluation, printer);
+        let gated = match report.stopped {
+            true => Exit::Done,
+            false => after_run(place, gate.as_ref(), &evaluation.folder, printer)?,
+        };
+        worst = worse(worst, worse(ended, gated));
+        if report.stopped {
+            return Ok(worst);
+        }
+        all.push(report.records);
+    }
+    if epochs > 1 {
+        print(&all, printer);
+    }
+    Ok(worst)
+}
+
+/// A budget that is spent before a gate that fails, and that before a run that is partial.
+fn worse(a: Exit, b: Exit) -> Exit {
+    let rank = |exit: Exit| match exit {
+        Exit::Budget => 3,
+        Exit::Failed => 2,
+        Exit::Partial => 1,
+        Exit::Done => 0,
+    };
+    if rank(b) > rank(a) { b } else { a }
+}
+
+fn print(epochs: &[Vec<CaseRecord>], printer: Printer) {
+    let mut by_case: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for record in epochs.iter().flatten() {
+        by_case.entry(&record.case_id).or_default().push(record.composite());
+    }
+    let clusters: Vec<Vec<f64>> = by_case.values().cloned().collect();
+    let estimate = clustered_estimate(&clusters);
+    let unsteady: Vec<String> = by_case
+        .iter()
+        .filter(|(_, scores)| scores.iter().any(|score| *score != scores[0]))
+        .map(|(id, _)| (*id).to_string())
+        .collect();
+    let line = EpochsLine {
+        epochs: epochs.len() as u64,
+        cases: by_case.len() as u64,
+        means: epochs.iter().map(|records| mean(records)).collect(),
+        composite: Mean { mean: estimate.map(|e| e.mean), ci: estimate.and_then(|e| e.ci) },
+        smallest_difference: smallest_difference(&clusters.iter().map(|scores| noise(scores)).collect::<Vec<_>>()),
+        unsteady,
+    };
+    let means: Vec<String> = line.means.iter().map(|mean| format!("{mean:.2}")).collect();
+    let interval = line.composite.ci.map_or(String::new(), |[lo, hi]| format!("  (95% {lo:.2} to {hi:.2}, by case)"));
+    let shown: Vec<&str> = line.unsteady.iter().take(CASES_SHOWN_MAX).map(String::as_str).collect();
+    let more = if line.unsteady.len() > shown.len() { ", …" } else { "" };
+    let mut rows = vec![
+        vec!["epochs".to_string(), means.join(", ")],
+        vec!["composite".into(), format!("{:.2}{interval}", line.composite.mean.unwrap_or_default())],
+        vec!["unsteady".into(), format!("{} of {} cases  {}{more}", line.unsteady.len(), line.cases, shown.join(", "))],
+    ];
+    if let Some(smallest) = line.smallest_difference {
+        rows.push(vec![
+            "noise".into(),
+            format!("a difference of two such runs up to {smallest:.2} is what chance alone makes in 95 of 100 pairs"),
+        ]);
+    }
+    printer.text("");
+    printer.table(&["", ""], rows);
+    printer.line(&Line::Epochs(line));
+}
+
+fn mean(records: &[CaseRecord]) -> f64 {
+    records.iter().map(CaseRecord::composite).sum::<f64>() / records.len().max(1) as f64
+}
+
+/// The root mean square of the differences between all pairs of a case's scores.
+fn noise(scores: &[f64]) -> f64 {
+    let pairs = scores.iter().enumerate().flat_map(|(at, a)| scores[at + 1..].iter().map(move |b| (a - b).powi(2)));
+    let squares: Vec<f64> = pairs.collect();
+    (squares.iter().sum::<f64>() / squares.len().max(1) as f64).sqrt()
+}
