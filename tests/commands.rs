@@ -11,7 +11,7 @@ fn steady(text: &str) -> String {
     let mut out = String::new();
     for word in text.split_inclusive(char::is_whitespace) {
         let bare = word.trim();
-        let timed = bare.trim_matches(&[',', '(', ')']).split_once('.').is_some_and(|(_, n)| n.len() == 3);
+        let timed = bare.trim_matches([',', '(', ')']).split_once('.').is_some_and(|(_, n)| n.len() == 3);
         let varies = bare.starts_with("hephaestus-") || bare.starts_with("sha256:") || bare.starts_with("(0.") || timed;
         out.push_str(&if varies { word.replace(bare, "#") } else { word.to_string() });
     }
@@ -62,6 +62,7 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
     run(&["compare", RUN, RUN]);
     run(&["noise", "--config", CONFIG, "--limit", "2"]);
     run(&["gate", RUN, "--composite-min", "1"]);
+    run(&["export", RUN, "--format", "junit", "--out", "junit.xml"]);
     run(&["tenant", "new", "sums"]);
     run(&["tenant", "check", "demo_qa"]);
     run(&["tenant", "test", "demo_qa"]);
@@ -167,6 +168,7 @@ fn each_command_has_a_help_with_an_example() {
         &["compare"],
         &["noise"],
         &["gate"],
+        &["export"],
         &["tenant", "new"],
         &["tenant", "build"],
         &["tenant", "check"],

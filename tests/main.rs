@@ -16,6 +16,7 @@ mod bad_input;
 mod commands;
 mod corpora;
 mod evaluate;
+mod export;
 mod graphs;
 mod judges;
 mod kills;

@@ -9,7 +9,7 @@ const RUN: &str = "fapo-work/tenants/demo_qa/evals/tmp/validation-baseline";
 const OTHER: &str = "fapo-work/tenants/demo_qa/evals/tmp/validation-other";
 
 /// A tenant of sums, run as it is and with a prompt that helps.
-fn two_runs() -> Bench {
+pub(crate) fn two_runs() -> Bench {
     let bench = crate::optimize::sums("shortest phrase that answers");
     let config = "tenants/sums/configs/validation.json";
     assert_eq!(bench.fapo(&["eval", "--config", config, "--output-dir", "a"]).code, 0);

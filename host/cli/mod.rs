@@ -11,6 +11,7 @@ mod diff;
 mod doctor;
 mod epochs;
 mod eval;
+mod export;
 mod gate;
 mod index_build;
 mod limits;
@@ -107,6 +108,7 @@ enum Command {
     Compare(compare::Compare),
     Noise(noise::Noise),
     Gate(gate::GateRun),
+    Export(export::Export),
     /// Make, build, check, inspect and test tenants.
     #[command(subcommand)]
     Tenant(Tenant),
@@ -214,6 +216,7 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
         Command::Progress(progress) => progress.run(place, printer),
         Command::Noise(noise) => noise.run(place, printer).await,
         Command::Gate(gate) => gate.run(place, printer),
+        Command::Export(export) => export.run(place, printer),
         Command::Compare(compare) => compare.run(place, printer),
         Command::Tenant(Tenant::New(new)) => new.run(place, printer),
         Command::Tenant(Tenant::Build(build)) => build.run(place, printer),

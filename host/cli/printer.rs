@@ -5,7 +5,7 @@ use super::lines::Line;
 use comfy_table::{Table, presets};
 use fapo_core::InputError;
 use fapo_core::names::shown;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 /// Prints for people or for programs. Whatever a tenant wrote is made harmless for a terminal.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,16 @@ impl Printer {
     pub(super) fn text(self, text: &str) {
         if !self.json {
             let _ = writeln!(std::io::stdout().lock(), "{}", shown(text));
+        }
+    }
+
+    /// A document for another program on stdout, byte for byte; on a terminal as [`text`](Self::text), whatever stands
+    /// in it. With `json` nothing: stdout holds lines alone.
+    pub(super) fn document(self, text: &str) {
+        if std::io::stdout().is_terminal() {
+            self.text(text);
+        } else if !self.json {
+            let _ = std::io::stdout().lock().write_all(text.as_bytes());
         }
     }
 
