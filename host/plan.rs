@@ -7,7 +7,7 @@ use crate::tenant_folder::{TenantFolder, plain};
 use crate::{components, identity, services, variant};
 use fapo_core::case::{Case, read_dataset};
 use fapo_core::config::{EvalConfig, new_run_id, read_config};
-use fapo_core::grants::{COMPONENT_SCRIPT, Grant, OperatorFile};
+use fapo_core::grants::{Budget, COMPONENT_SCRIPT, Grant, OperatorFile};
 use fapo_core::tenant::{Gate, TenantManifest};
 use fapo_core::{InputError, digest};
 use fapo_engine::evaluate::{Earlier, Evaluation};
@@ -42,6 +42,8 @@ pub struct EvalOptions {
     pub earlier: Earlier,
     /// The n-th run of the same config, from 0: it draws other samples, in a folder of its own.
     pub epoch: u32,
+    /// Most that the run may cost, where that is less than the operator allows.
+    pub budget: Budget,
 }
 
 /// A run that could start.
@@ -248,6 +250,7 @@ pub async fn plan(place: &Place, options: &EvalOptions) -> Result<Plan, InputErr
         run_config,
         earlier: options.earlier.clone(),
         epoch: options.epoch,
+        budget: opened.grant.budget.within(options.budget),
         part: None,
         stop: StopSignal::never(),
         files: Arc::new(BoundedFiles { bytes_max: opened.grant.limits.run_bytes }),

@@ -5,6 +5,7 @@ use crate::plan::{self, Opened};
 use crate::{identity, services, variant};
 use fapo_core::InputError;
 use fapo_core::config::read_config;
+use fapo_core::grants::Budget;
 use fapo_core::ports::{Definition, Provider};
 use fapo_engine::evaluate::{Earlier, Evaluation, Granted};
 use fapo_engine::files::{DiskFiles, SystemClock};
@@ -81,6 +82,7 @@ pub async fn plan(place: &Place, folder: &Path, stored: &StoredRun) -> Result<Ev
         run_config: stored.run_config.clone(),
         earlier: Earlier::Stand,
         epoch: 0,
+        budget: Budget::default(),
         part: None,
         stop: StopSignal::never(),
         files: Arc::new(DiskFiles),

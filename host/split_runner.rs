@@ -103,6 +103,7 @@ impl SplitRunner {
             folder: run_folder.clone(),
             earlier: Earlier::Stand,
             epoch: 0,
+            budget: self.grant.budget,
             part: part.cloned(),
             stop: self.stop.clone(),
             files: Arc::new(BoundedFiles { bytes_max: self.grant.limits.run_bytes }),
@@ -120,14 +121,14 @@ impl SplitRunner {
         // A run of all takes over what a run of a part paid for.
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(run_folder, TrialCalls::of(&report.records));
         let name = format!("split {}", SPLITS[at]);
-        if report.stopped && (part.is_none() || self.stop.is_set()) {
-            return Err(InputError::new(name, "was stopped").hint("the same command goes on"));
-        }
         // An outage says nothing about a variant: it ends the trial and no score is made of it.
         if let Some(fault) = report.records.iter().filter_map(|r| r.fault.as_ref()).find(|f| f.is_infrastructure()) {
             let message = format!("cases could not be run: {}", fault.message);
             let hint = fault.hint.as_deref().unwrap_or("look into it; the same command goes on");
             return Err(InputError::new(name, message).hint(hint));
+        }
+        if report.stopped && (part.is_none() || self.stop.is_set()) {
+            return Err(InputError::new(name, "was stopped").hint("the same command goes on"));
         }
         Ok(report.records)
     }

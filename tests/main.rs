@@ -13,6 +13,7 @@ macro_rules! snapshot {
 
 mod attack;
 mod bad_input;
+mod budgets;
 mod commands;
 mod corpora;
 mod evaluate;

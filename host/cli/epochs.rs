@@ -10,11 +10,13 @@ use fapo_core::InputError;
 use fapo_core::run::CaseRecord;
 use fapo_core::stats::{clustered_estimate, smallest_difference};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// Cases listed that did not score the same in every epoch.
 const CASES_SHOWN_MAX: usize = 20;
 
-/// Runs a config `epochs` times, each with samples and a folder of its own, and sums them up.
+/// Runs a config `epochs` times, each with samples and a folder of its own, and sums them up. No case is begun after
+/// `minutes`.
 ///
 /// # Errors
 /// As for one run.
@@ -22,10 +24,12 @@ pub(super) async fn run(
     place: &Place,
     options: &EvalOptions,
     epochs: u32,
+    minutes: Option<u64>,
     printer: Printer,
 ) -> Result<Exit, InputError> {
     let mut all: Vec<Vec<CaseRecord>> = Vec::new();
     let mut worst = Exit::Done;
+    let until = minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
     for epoch in 0..epochs {
         let Plan { evaluation, warnings, replies, gate, .. } =
             plan(place, &EvalOptions { epoch, ..options.clone() }).await?;
@@ -35,7 +39,7 @@ pub(super) async fn run(
         if epochs > 1 {
             printer.text(&format!("\nepoch {} of {epochs}", epoch + 1));
         }
-        let (report, evaluation) = live::run(evaluation, printer).await?;
+        let (report, evaluation) = live::run(evaluation, until, printer).await?;
         if let Some(losses) = replies.as_ref().and_then(|cache| cache.losses()) {
             printer.warning(&losses);
         }
@@ -44,7 +48,8 @@ pub(super) async fn run(
             true => Exit::Done,
             false => after_run(place, gate.as_ref(), &evaluation.folder, printer)?,
         };
-        worst = worse(worst, worse(ended, gated));
+        let late = report.stopped && until.is_some_and(|until| Instant::now() >= until);
+        worst = worse(worst, worse(if late { Exit::Budget } else { ended }, gated));
         if report.stopped {
             return Ok(worst);
         }

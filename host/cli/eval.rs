@@ -8,8 +8,7 @@ use crate::place::Place;
 use crate::plan::{EvalOptions, Plan, plan};
 use crate::variant::calling_nodes;
 use fapo_core::InputError;
-use fapo_core::fault::FaultKind;
-use fapo_core::grants::ModelRoute;
+use fapo_core::grants::{Budget, ModelRoute};
 use fapo_engine::evaluate::{Earlier, Evaluation, Retry, RunReport};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -49,6 +48,15 @@ pub(super) struct Eval {
     /// Run the whole this many times with other samples, each in a folder of its own, and sum up by case.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     epochs: u32,
+    /// Most paid model calls of the run, over all its starts; it stops there (exit 4), and goes on with more.
+    #[arg(long, value_name = "N")]
+    calls_max: Option<u64>,
+    /// Most tokens of the run, prompts and replies, over all its starts.
+    #[arg(long, value_name = "N")]
+    tokens_max: Option<u64>,
+    /// Stop beginning cases after this time; the same command goes on.
+    #[arg(long, value_name = "N")]
+    minutes: Option<u64>,
     /// Check everything and show what would be called; call and write nothing.
     #[arg(long)]
     dry_run: bool,
@@ -58,7 +66,7 @@ impl Eval {
     pub(super) async fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
         if !self.dry_run {
             self.known_retries(place)?;
-            return epochs::run(place, &self.options(), self.epochs, printer).await;
+            return epochs::run(place, &self.options(), self.epochs, self.minutes, printer).await;
         }
         let plan = plan(place, &self.options()).await?;
         print_plan(&plan, printer)?;
@@ -79,6 +87,7 @@ impl Eval {
                 (false, false) => Earlier::Again(self.retry.iter().map(|which| retry(which)).collect()),
             },
             epoch: 0,
+            budget: Budget { calls_max: self.calls_max, tokens_max: self.tokens_max },
         }
     }
 
@@ -126,7 +135,7 @@ pub(super) fn print_end(report: &RunReport, evaluation: &Evaluation, printer: Pr
     if !report.stopped && faults.peek().is_none() {
         return Exit::Done;
     }
-    if faults.any(|fault| matches!(fault.kind, FaultKind::QuotaExhausted | FaultKind::Budget)) {
+    if faults.any(|fault| fault.kind.is_spent()) {
         return Exit::Budget;
     }
     Exit::Partial

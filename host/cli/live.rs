@@ -10,20 +10,30 @@ use fapo_engine::stop::StopSource;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Progress lines on stderr where it is no terminal: one each so many percent.
 const LINES_EVERY_PERCENT: usize = 10;
 
-/// Runs an evaluation with its progress shown. Ctrl-C ends it early, a second one at once.
+/// Runs an evaluation with its progress shown. Ctrl-C ends it early, a second one at once; no case is begun after
+/// `until`.
 ///
 /// # Errors
 /// As [`evaluate`].
 pub(super) async fn run(
     mut evaluation: Evaluation,
+    until: Option<Instant>,
     printer: Printer,
 ) -> Result<(RunReport, Arc<Evaluation>), InputError> {
     let stop = StopSource::new();
     evaluation.stop = stop.signal();
+    let (late, late_stop) = (until, stop.clone());
+    let alarm = tokio::spawn(async move {
+        let Some(until) = late else { return };
+        tokio::time::sleep_until(until.into()).await;
+        printer.note("the time is over: the cases in flight come to their end");
+        late_stop.stop();
+    });
     let evaluation = Arc::new(evaluation);
     let live = Live::new(printer);
     let interrupt = tokio::spawn(async move {
@@ -39,6 +49,7 @@ pub(super) async fn run(
     });
     let report = evaluate(&evaluation, &|event| live.event(&event)).await;
     interrupt.abort();
+    alarm.abort();
     live.end();
     Ok((report?, evaluation))
 }

@@ -38,6 +38,6 @@ impl Noise {
             own_folder: true,
             ..EvalOptions::default()
         };
-        epochs::run(place, &options, self.repeats, printer).await
+        epochs::run(place, &options, self.repeats, None, printer).await
     }
 }

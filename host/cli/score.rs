@@ -8,6 +8,7 @@ use crate::plan::{fresh_run_id, sandbox, sandbox_error};
 use crate::tenant_folder::TenantFolder;
 use crate::{components, import};
 use fapo_core::case::{Case, read_dataset};
+use fapo_core::grants::Budget;
 use fapo_core::limits::Limits;
 use fapo_core::ports::{Chain, Scorer};
 use fapo_core::{InputError, digest};
@@ -94,12 +95,13 @@ impl ScoreOutputs {
             folder: self.output_dir,
             earlier: if self.fresh { Earlier::Forgotten } else { Earlier::Stand },
             epoch: 0,
+            budget: Budget::default(),
             part: None,
             stop: StopSignal::never(),
             files: Arc::new(DiskFiles),
             clock: Arc::new(SystemClock),
         };
-        let (report, evaluation) = live::run(evaluation, printer).await?;
+        let (report, evaluation) = live::run(evaluation, None, printer).await?;
         Ok(print_end(&report, &evaluation, printer))
     }
 }

@@ -81,6 +81,13 @@ impl FaultKind {
     }
 }
 
+impl FaultKind {
+    /// Whether a budget of ours or of the service is used up: no further case can be run before somebody raises it.
+    pub fn is_spent(self) -> bool {
+        matches!(self, FaultKind::Budget | FaultKind::QuotaExhausted)
+    }
+}
+
 /// One case's fault: data, never the end of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {

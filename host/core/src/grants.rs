@@ -146,9 +146,36 @@ pub struct TenantGrant {
     pub components: BTreeMap<String, String>,
     /// Judges by alias.
     pub judges: BTreeMap<String, JudgeGrant>,
+    /// Most that one run of the tenant may cost.
+    pub budget: Budget,
     /// Whether the host may compile the tenant's own Cargo package. A build script of it runs outside every sandbox,
     /// with the rights of the person who runs the host.
     pub build: bool,
+}
+
+/// Most that the model calls of one run may cost, over all its starts; absent is no bound. Replies from the cache cost
+/// nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Budget {
+    /// Calls that a service is asked for, a judge's among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls_max: Option<u64>,
+    /// Tokens of their prompts and replies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_max: Option<u64>,
+}
+
+impl Budget {
+    /// The lower of two in each bound.
+    #[must_use]
+    pub fn within(self, other: Budget) -> Budget {
+        let lower = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
+        Budget {
+            calls_max: lower(self.calls_max, other.calls_max),
+            tokens_max: lower(self.tokens_max, other.tokens_max),
+        }
+    }
 }
 
 /// The effective capabilities of one tenant for one run.
@@ -164,6 +191,8 @@ pub struct Grant {
     pub judges: BTreeMap<String, (ModelRoute, u64)>,
     /// Limits in force.
     pub limits: Limits,
+    /// Most that one run may cost.
+    pub budget: Budget,
 }
 
 /// Reads an operator file.
@@ -306,7 +335,7 @@ impl OperatorFile {
             judges.insert(alias.clone(), (self.models[&judge.model].clone(), judge.calls_max));
         }
         let limits = Limits::effective(&self.limits, &manifest.requests.limits, id)?;
-        Ok(Grant { models, indexes, components, judges, limits })
+        Ok(Grant { models, indexes, components, judges, limits, budget: granted.budget })
     }
 
     fn route(

@@ -2,7 +2,8 @@
 
 use crate::evaluate::Evaluation;
 use crate::judge::{CaseJudge, RunJudges};
-use crate::services::{Granted, Services, Waiting};
+use crate::services::{Granted, Services};
+use crate::spending::Spending;
 use fapo_core::case::Case;
 use fapo_core::fault::{Fault, FaultKind, Phase};
 use fapo_core::ports::{CaseServices, FinishedCase, JudgeServices, ResourceUse, TimedStep};
@@ -52,13 +53,13 @@ impl Drop for Here<'_> {
 pub(crate) async fn one_case(
     run: &Evaluation,
     index: usize,
-    waiting: &Arc<Waiting>,
+    spending: &Arc<Spending>,
     judges: Option<&Arc<RunJudges>>,
 ) -> CaseRecord {
     let (mut calls_before, mut judged_before) = (Vec::new(), Vec::new());
     let mut tries = 0;
     loop {
-        let attempt = AssertUnwindSafe(one_try(run, &run.granted, index, waiting, judges)).catch_unwind().await;
+        let attempt = AssertUnwindSafe(one_try(run, &run.granted, index, spending, judges)).catch_unwind().await;
         let mut record = attempt.unwrap_or_else(|_| {
             let message = "the host failed while it ran this case; its message is on stderr";
             failed(&run.cases[index], index, Fault::new(Phase::Host, FaultKind::Internal, message))
@@ -88,11 +89,11 @@ pub(crate) async fn one_try(
     run: &Evaluation,
     granted: &Granted,
     index: usize,
-    waiting: &Arc<Waiting>,
+    spending: &Arc<Spending>,
     judges: Option<&Arc<RunJudges>>,
 ) -> CaseRecord {
     let case = &run.cases[index];
-    let services = Arc::new(Services::new(&run.tenant_id, granted.clone(), Arc::clone(waiting), run.epoch));
+    let services = Arc::new(Services::new(&run.tenant_id, granted.clone(), Arc::clone(spending), run.epoch));
     let reached = Arc::clone(&services) as Arc<dyn CaseServices>;
     let outcome = run.chain.run(&run.definition, &case.input(), reached).await;
     let (calls, searches) = services.take();

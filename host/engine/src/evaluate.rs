@@ -11,16 +11,18 @@ pub use crate::folder::{Earlier, Retry};
 use crate::journal::{self, JOURNAL};
 use crate::judge::RunJudges;
 pub use crate::services::Granted;
-use crate::services::Waiting;
+use crate::spending::{Spending, Spent};
 use crate::stop::StopSignal;
 use crate::totals::{Facts, Phase, Totals};
 use fapo_core::InputError;
 use fapo_core::case::Case;
+use fapo_core::grants::Budget;
 use fapo_core::ports::{Chain, Clock, Definition, RunFiles, Scorer};
 use fapo_core::run::CaseRecord;
 use serde_json::Value;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -47,6 +49,8 @@ pub struct Evaluation {
     pub profile: Value,
     /// What chain and scorer may use.
     pub granted: Granted,
+    /// Most that the run may cost over all its starts.
+    pub budget: Budget,
     /// Cases at one time, at least 1.
     pub workers: usize,
     /// Where the run goes.
@@ -124,7 +128,7 @@ pub fn finished(run: &Evaluation) -> Result<usize, InputError> {
 /// The scorer refuses a row, or the run's folder cannot be used. Faults of cases are data, not errors.
 pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + Sync)) -> Result<RunReport, InputError> {
     validate(run).await?;
-    let (folder, Begun { header, mut records }) =
+    let (folder, Begun { header, mut records, spent }) =
         RunFolder::open(&run.folder, &run.files, &run.run_config, &run.earlier)?;
     let folder = Arc::new(folder);
     let run_id = header["run_id"].as_str().unwrap_or_default().to_string();
@@ -134,8 +138,8 @@ pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + S
     let mut totals = Totals::default();
     records.iter().for_each(|record| totals.add(record));
 
-    let crew = Crew::start(run, &records);
-    let Crew { workers: _workers, mut finished, in_flight, waiting } = crew;
+    let crew = Crew::start(run, &records, spent);
+    let Crew { workers: _workers, mut finished, in_flight, spending } = crew;
     let mut batch = Vec::new();
     let mut progress_written: Option<jiff::Timestamp> = None;
     while finished.recv_many(&mut batch, COMMIT_RECORDS_MAX).await > 0 {
@@ -145,7 +149,7 @@ pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + S
             observe(RunEvent::Finished {
                 record: &record,
                 cases_in_flight: in_flight.count(),
-                calls_in_flight: waiting.count(),
+                calls_in_flight: spending.waiting(),
             });
             records.push(record);
         }
@@ -195,12 +199,12 @@ struct Crew {
     workers: JoinSet<()>,
     finished: mpsc::Receiver<CaseRecord>,
     in_flight: Arc<InFlight>,
-    waiting: Arc<Waiting>,
+    spending: Arc<Spending>,
 }
 
 impl Crew {
     /// Starts workers on the cases that have no record yet.
-    fn start(run: &Arc<Evaluation>, records: &[CaseRecord]) -> Self {
+    fn start(run: &Arc<Evaluation>, records: &[CaseRecord], spent: Spent) -> Self {
         let done: BTreeSet<usize> = records.iter().map(|r| r.index).collect();
         let wanted = |index: &usize| run.part.as_ref().is_none_or(|part| part.contains(&run.cases[*index].case_id));
         let open: VecDeque<usize> = (0..run.cases.len()).filter(|index| !done.contains(index)).filter(wanted).collect();
@@ -208,20 +212,27 @@ impl Crew {
         let open = Arc::new(Mutex::new(open));
         // One place a worker: a slow disk stops the workers before records pile up.
         let (send, finished) = mpsc::channel(run.workers.max(1));
-        let (in_flight, waiting) = (Arc::<InFlight>::default(), Arc::<Waiting>::default());
-        let judges = RunJudges::begin(&run.tenant_id, &run.granted.judges, &waiting, records);
+        let in_flight = Arc::<InFlight>::default();
+        let spending = Arc::new(Spending::begin(run.budget, spent.clone()));
+        let judges = RunJudges::begin(&run.tenant_id, &run.granted.judges, &spending, &spent);
+        let over = Arc::<AtomicBool>::default();
         let mut workers = JoinSet::new();
         for _ in 0..count {
             let (run, open, send) = (Arc::clone(run), Arc::clone(&open), send.clone());
-            let (in_flight, waiting, judges) = (Arc::clone(&in_flight), Arc::clone(&waiting), judges.clone());
+            let (in_flight, spending, judges) = (Arc::clone(&in_flight), Arc::clone(&spending), judges.clone());
+            let over = Arc::clone(&over);
             workers.spawn(async move {
-                while !run.stop.is_set() {
+                while !run.stop.is_set() && !over.load(Ordering::Relaxed) {
                     let next = open.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(index) = next else { return };
                     let record = {
                         let _here = in_flight.enter(index);
-                        one_case(&run, index, &waiting, judges.as_ref()).await
+                        one_case(&run, index, &spending, judges.as_ref()).await
                     };
+                    // What one case may not pay for, no other may: the rest waits for the next start.
+                    if record.fault.as_ref().is_some_and(|fault| fault.kind.is_spent()) {
+                        over.store(true, Ordering::Relaxed);
+                    }
                     // The committer is gone where the disk failed; then there is nobody to tell.
                     if send.send(record).await.is_err() {
                         return;
@@ -229,6 +240,6 @@ impl Crew {
                 }
             });
         }
-        Crew { workers, finished, in_flight, waiting }
+        Crew { workers, finished, in_flight, spending }
     }
 }

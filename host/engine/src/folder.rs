@@ -1,6 +1,7 @@
 //! A run's folder while it is written: one writer, the journal, files replaced as a whole.
 
 use crate::journal::{self, JOURNAL};
+use crate::spending::Spent;
 use fapo_core::InputError;
 use fapo_core::ports::RunFiles;
 use fapo_core::run::{CaseRecord, PASSED};
@@ -61,6 +62,8 @@ pub(crate) struct Begun {
     pub(crate) header: Value,
     /// Records that stand; cases with a fault of the infrastructure are not among them.
     pub(crate) records: Vec<CaseRecord>,
+    /// What earlier starts cost, whether their records stand or not.
+    pub(crate) spent: Spent,
 }
 
 fn failed(path: &Path, e: &std::io::Error) -> InputError {
@@ -111,7 +114,7 @@ impl RunFolder {
             Some(begun) => return Err(other_identity(folder, &begun, header)),
         };
         let records = found.records.into_iter().filter(|record| stands(record) && !earlier.again(record)).collect();
-        Ok((run, Begun { header, records }))
+        Ok((run, Begun { header, records, spent: found.spent }))
     }
 
     /// Appends finished cases and makes them durable: one sync for all of them.

@@ -1,5 +1,6 @@
 //! A run's journal: a header and a line for each finished case, from which everything else can be made again.
 
+use crate::spending::Spent;
 use fapo_core::InputError;
 use fapo_core::run::CaseRecord;
 use serde_json::{Value, json};
@@ -16,6 +17,8 @@ pub(crate) struct Journal {
     pub(crate) header: Option<Value>,
     /// The latest record of each case, in dataset order.
     pub(crate) records: Vec<CaseRecord>,
+    /// What all records cost, those that a later one took the place of among them.
+    pub(crate) spent: Spent,
     /// Bytes of whole lines; what follows was torn by a stop.
     pub(crate) whole: u64,
 }
@@ -56,6 +59,7 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Journal, InputError> {
             journal.header = Some(value);
         } else {
             let record: CaseRecord = serde_json::from_value(value["record"].take()).map_err(wrong)?;
+            journal.spent.add(&record);
             records.insert(record.index, record);
         }
     }

@@ -1,12 +1,13 @@
 //! What a scorer's questions reach: the tenant's judge prompts, its granted judges, and the calls that one run may cost.
 
-use crate::services::{Samples, Waiting, call_model};
+use crate::services::{Samples, call_model};
+use crate::spending::{Spending, Spent};
 use fapo_core::fault::FaultKind;
 use fapo_core::judge::{JudgeFault, JudgePrompts, Question, Verdict};
 use fapo_core::ports::{
     BoxFuture, ContentFault, GenerateRequest, JudgeServices, Provider, ProviderError, ServiceFault, Verdicts,
 };
-use fapo_core::run::{CallRecord, CaseRecord, JudgeCall};
+use fapo_core::run::{CallRecord, JudgeCall};
 use fapo_graph::StepId;
 use futures::future::join_all;
 use std::collections::BTreeMap;
@@ -34,31 +35,27 @@ pub struct Judges {
 pub(crate) struct RunJudges {
     tenant_id: String,
     judges: Judges,
-    waiting: Arc<Waiting>,
+    spending: Arc<Spending>,
     /// Paid calls by alias, those under way included.
     spent: Mutex<BTreeMap<String, u64>>,
 }
 
 impl RunJudges {
-    /// Judges of a run that has these records already; none where none is granted.
+    /// Judges of a run that has cost `spent` in earlier starts; none where none is granted.
     pub(crate) fn begin(
         tenant_id: &str,
         judges: &Judges,
-        waiting: &Arc<Waiting>,
-        records: &[CaseRecord],
+        spending: &Arc<Spending>,
+        spent: &Spent,
     ) -> Option<Arc<Self>> {
         if judges.models.is_empty() {
             return None;
         }
-        let mut spent = BTreeMap::new();
-        for judged in records.iter().flat_map(|record| &record.judge_calls).filter(|judged| judged.call.is_paid()) {
-            *spent.entry(judged.call.model.clone()).or_default() += 1;
-        }
         Some(Arc::new(RunJudges {
             tenant_id: tenant_id.into(),
             judges: judges.clone(),
-            waiting: Arc::clone(waiting),
-            spent: Mutex::new(spent),
+            spending: Arc::clone(spending),
+            spent: Mutex::new(spent.judges.clone()),
         }))
     }
 
@@ -136,8 +133,8 @@ impl CaseJudge {
         };
         // Counted as used until we know better: a call that is given up may have reached its service.
         reserved.used = true;
-        let _waits = self.run.waiting.enter();
-        let (record, ended) = call_model(&self.run.tenant_id, &model.provider, request, sample).await;
+        let (record, ended) =
+            call_model(&self.run.spending, &self.run.tenant_id, &model.provider, request, sample).await;
         reserved.used = record.is_paid() || ended.is_err();
         (Some(record), ended)
     }

@@ -18,6 +18,7 @@ pub mod propose;
 pub mod recorded;
 pub mod replay;
 mod services;
+mod spending;
 pub mod stop;
 pub mod stored;
 mod totals;

@@ -8,7 +8,8 @@ use crate::case::one_try;
 use crate::evaluate::Evaluation;
 use crate::folder;
 use crate::judge::{JudgeModel, Judges, RunJudges};
-use crate::services::{Granted, Waiting};
+use crate::services::Granted;
+use crate::spending::{Spending, Spent};
 use fapo_core::fault::{FaultKind, step_name};
 use fapo_core::ports::{BoxFuture, FinishReason, ModelCall, ModelReply, Provider, ProviderError, ServiceFault};
 use fapo_core::run::{CallRecord, CaseRecord};
@@ -72,9 +73,9 @@ async fn one_case(run: &Evaluation, record: &CaseRecord) -> Outcome {
     let Some(index) = run.cases.iter().position(|case| case.case_id == record.case_id) else {
         return Outcome::LeftOut("the case is not among those of the run".into());
     };
-    let (granted, waiting) = (recorded_services(run, record), Arc::<Waiting>::default());
-    let judges = RunJudges::begin(&run.tenant_id, &granted.judges, &waiting, &[]);
-    let again = one_try(run, &granted, index, &waiting, judges.as_ref()).await;
+    let (granted, spending) = (recorded_services(run, record), Arc::<Spending>::default());
+    let judges = RunJudges::begin(&run.tenant_id, &granted.judges, &spending, &Spent::default());
+    let again = one_try(run, &granted, index, &spending, judges.as_ref()).await;
     let differences = differences(record, &again);
     if differences.is_empty() { Outcome::Same } else { Outcome::Different(differences) }
 }

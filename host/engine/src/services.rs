@@ -1,6 +1,7 @@
 //! What one case's host calls reach: granted models and indexes, counted and recorded.
 
 use crate::judge::Judges;
+use crate::spending::Spending;
 use fapo_core::ports::{
     BoxFuture, CaseServices, ContentFault, FinishReason, GenerateRequest, Index, ModelCall, ObservedSearch, Provider,
     ProviderError, Replies, SearchRequest, SearchResults, ServiceFault,
@@ -8,7 +9,6 @@ use fapo_core::ports::{
 use fapo_core::run::CallRecord;
 use futures::future::join_all;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -26,35 +26,11 @@ pub struct Granted {
     pub judges: Judges,
 }
 
-/// Model calls of a run that are waited for.
-#[derive(Debug, Default)]
-pub(crate) struct Waiting(AtomicUsize);
-
-impl Waiting {
-    pub(crate) fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn enter(&self) -> WaitingCall<'_> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        WaitingCall(self)
-    }
-}
-
-/// One call that is waited for; dropping it ends the wait, also where the case was given up.
-pub(crate) struct WaitingCall<'a>(&'a Waiting);
-
-impl Drop for WaitingCall<'_> {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Services of one case.
 pub(crate) struct Services {
     tenant_id: String,
     granted: Granted,
-    waiting: Arc<Waiting>,
+    spending: Arc<Spending>,
     samples: Samples,
     records: Mutex<Records>,
 }
@@ -66,11 +42,11 @@ struct Records {
 }
 
 impl Services {
-    pub(crate) fn new(tenant_id: &str, granted: Granted, waiting: Arc<Waiting>, epoch: u32) -> Self {
+    pub(crate) fn new(tenant_id: &str, granted: Granted, spending: Arc<Spending>, epoch: u32) -> Self {
         Services {
             tenant_id: tenant_id.into(),
             granted,
-            waiting,
+            spending,
             samples: Samples::of(epoch),
             records: Mutex::default(),
         }
@@ -87,8 +63,7 @@ impl Services {
             let denied = ContentFault::Denied(request.model.clone());
             return (refused(unanswered(request), &denied), Err(denied.into()));
         };
-        let _waits = self.waiting.enter();
-        call_model(&self.tenant_id, provider, request, sample).await
+        call_model(&self.spending, &self.tenant_id, provider, request, sample).await
     }
 }
 
@@ -130,7 +105,7 @@ impl Samples {
 }
 
 /// The record of a request before it is answered.
-fn unanswered(request: &GenerateRequest) -> CallRecord {
+pub(crate) fn unanswered(request: &GenerateRequest) -> CallRecord {
     CallRecord {
         id: request.id.clone(),
         model: request.model.clone(),
@@ -156,13 +131,18 @@ fn refused(record: CallRecord, fault: &ContentFault) -> CallRecord {
     CallRecord { fault: Some(fault.to_string()), content_fault: Some(fault.clone()), ..record }
 }
 
-/// One call of a granted model, with its record.
+/// One call of a granted model within the run's budget, with its record.
 pub(crate) async fn call_model(
+    spending: &Spending,
     tenant_id: &str,
     provider: &Arc<dyn Provider>,
     request: &GenerateRequest,
     sample: u32,
 ) -> (CallRecord, Result<(), ProviderError>) {
+    let one = match spending.enter(request, provider.identity()["output_tokens_max"].as_u64()) {
+        Ok(one) => one,
+        Err(spent) => return (CallRecord { fault: Some(spent.to_string()), ..unanswered(request) }, Err(spent.into())),
+    };
     let began = Instant::now();
     let call = ModelCall {
         tenant_id: tenant_id.into(),
@@ -193,6 +173,7 @@ pub(crate) async fn call_model(
             Err(service.into())
         }
     };
+    one.settle(&record);
     (record, ended)
 }
 

@@ -3,7 +3,7 @@
 use tokio::sync::watch;
 
 /// Asks runs to end early.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StopSource(watch::Sender<bool>);
 
 /// What a run listens to.

@@ -3,6 +3,7 @@
 
 use fapo_core::case::Case;
 use fapo_core::fault::{Fault, FaultKind, Phase};
+use fapo_core::grants::Budget;
 use fapo_core::ports::{
     BoxFuture, CaseServices, Chain, ChainOutcome, Clock, Definition, FinishedCase, JudgeServices, Problem, ResourceUse,
     RunFiles, ScoreOutcome, Scorer, TimedStep,
@@ -193,6 +194,7 @@ fn evaluation(folder: &Path, chain: &Arc<FakeChain>, files: Arc<dyn RunFiles>) -
         run_config: json!({"run_id": "hephaestus-fake-1", "fapo": {"planned": CASES, "identity_digest": "sha256:a", "identity": {"dataset": "d"}}}),
         earlier: Earlier::Stand,
         epoch: 0,
+        budget: Budget::default(),
         part: None,
         stop: StopSignal::never(),
         files,

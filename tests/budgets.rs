@@ -1,0 +1,90 @@
+//! What a run may cost: met exactly, never passed, and the run goes on with more.
+
+use crate::support::{Answer, Bench, FakeServer, Ran};
+use serde_json::Value;
+
+const SUMS: &str = "tenants/sums/configs/validation.json";
+
+/// A tenant of sums over a counted server, with as many cases side by side as are asked for.
+fn bench(server: &FakeServer, workers: u32) -> Bench {
+    let bench = crate::optimize::over_a_server(server);
+    bench.edit(SUMS, "\"max_workers\": 3", &format!("\"max_workers\": {workers}"));
+    bench
+}
+
+fn eval(bench: &Bench, further: &[&str]) -> Ran {
+    bench.fapo(&[&["eval", "--config", SUMS, "--output-dir", "run", "--json"], further].concat())
+}
+
+fn five(_: &str) -> String {
+    "5".into()
+}
+
+#[test]
+fn a_cap_of_calls_is_met_exactly_at_every_boundary_and_the_run_goes_on_with_more() {
+    for workers in [1, 20] {
+        let server = FakeServer::start(Answer::Reply(five));
+        let bench = bench(&server, workers);
+        let cap = |n: usize| eval(&bench, &["--calls-max", &n.to_string()]);
+        // 20 cases of one call each.
+        for n in [0, 1, 19] {
+            let ran = cap(n);
+            assert_eq!((ran.code, server.requests()), (4, n), "{workers} workers: {}{}", ran.stdout, ran.stderr);
+        }
+        let ended = cap(20);
+        assert_eq!((ended.code, server.requests()), (0, 20), "{}{}", ended.stdout, ended.stderr);
+        assert_eq!(ended.line("run")["errors"], 0);
+        assert_eq!(cap(20).code, 0, "a finished run costs nothing more");
+    }
+}
+
+#[test]
+fn what_the_operator_allows_binds_and_cached_replies_cost_nothing() {
+    let server = FakeServer::start(Answer::Reply(five));
+    let bench = bench(&server, 4);
+    bench.append("fapo.toml", "\n[tenants.sums.budget]\ncalls_max = 3\n");
+    let ran = eval(&bench, &["--calls-max", "10"]);
+    assert_eq!((ran.code, server.requests()), (4, 3), "{}", ran.stderr);
+    assert!(ran.stdout.contains("the 3 calls that this run may cost"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("[tenants.ID.budget]"), "{}", ran.stdout);
+    // Another run of the same: what was paid for is in the cache, so its three calls are new ones.
+    let other = bench.fapo(&["eval", "--config", SUMS, "--output-dir", "other"]);
+    assert_eq!((other.code, server.requests()), (4, 6), "{}", other.stderr);
+}
+
+#[test]
+fn a_cap_of_tokens_is_not_passed_and_a_run_stopped_by_it_goes_on() {
+    let server = FakeServer::start(Answer::Reply(five));
+    let bench = bench(&server, 20);
+    let tokens = |ran: &Ran| {
+        let usage: Value = ran.line("usage");
+        usage["prompt_tokens"].as_u64().expect("n") + usage["completion_tokens"].as_u64().expect("n")
+    };
+    let whole = tokens(&bench.fapo(&["eval", "--config", SUMS, "--output-dir", "whole", "--json"]));
+    std::fs::remove_dir_all(bench.path("fapo-work/cache/replies")).expect("forgotten");
+    let mut spent = 0;
+    for most in [0, whole / 2, whole] {
+        let ran = eval(&bench, &["--tokens-max", &most.to_string()]);
+        assert_eq!(ran.code, 4, "{}", ran.stderr);
+        assert!(tokens(&ran) <= most && tokens(&ran) >= spent, "{} of {most}", tokens(&ran));
+        spent = tokens(&ran);
+    }
+    assert!(spent > 0, "some of it was run");
+    let ended = eval(&bench, &["--tokens-max", &(whole * 20).to_string()]);
+    assert_eq!((ended.code, tokens(&ended)), (0, whole), "{}", ended.stderr);
+}
+
+#[test]
+fn a_trial_that_its_budget_stops_goes_on_with_more() {
+    let server = FakeServer::start(Answer::Reply(five));
+    let bench = bench(&server, 4);
+    bench.append("fapo.toml", "\n[tenants.sums.budget]\ncalls_max = 7\n");
+    let stopped = crate::optimize::trial(&bench, &["--variants", "1"]);
+    assert_eq!(stopped.code, 2, "{}", stopped.stdout);
+    assert!(stopped.stderr.contains("the 7 calls that this run may cost"), "{}", stopped.stderr);
+    let paid = server.requests();
+    bench.edit("fapo.toml", "calls_max = 7", "calls_max = 1000");
+    let ended = crate::optimize::trial(&bench, &["--variants", "1"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(server.requests() > paid);
+}
