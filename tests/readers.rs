@@ -73,11 +73,15 @@ fn graph(bytes: &[u8]) {
 }
 
 fn journal(bytes: &[u8]) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let cut = bytes.iter().position(|b| *b == b'\n').unwrap_or(bytes.len());
-    std::fs::write(folder.path().join("run_config.json"), &bytes[..cut]).expect("written");
-    std::fs::write(folder.path().join("journal.jsonl"), &bytes[cut..]).expect("written");
-    let _ = fapo_engine::stored::read_run(folder.path());
+    thread_local!(static FOLDER: tempfile::TempDir = tempfile::tempdir().expect("a folder"));
+    FOLDER.with(|folder| {
+        std::fs::write(folder.path().join("journal.jsonl"), bytes).expect("written");
+        if let Ok(run) = fapo_engine::stored::read_run(folder.path()) {
+            let indexes: BTreeSet<usize> = run.records.iter().map(|record| record.index).collect();
+            assert_eq!(indexes.len(), run.records.len(), "one record a case");
+            assert!(run.records.iter().all(|record| record.composite().is_finite()));
+        }
+    });
 }
 
 fn component(bytes: &[u8]) {

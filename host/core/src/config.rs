@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub struct EvalConfig {
     /// Folder name of the tenant.
     pub tenant_id: String,
-    /// Provider of the alias `task`: `openai` or `scripted`.
+    /// Provider of the alias `task`: `openai`, `anthropic`, `baseten` (or `base10`), `sagemaker`, `embedded`, `scripted`.
     pub provider: String,
     /// Model and sampling of the alias `task`.
     #[serde(default)]
@@ -118,9 +118,12 @@ pub struct ProviderSettings {
     /// Base of the sampling seeds.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "number")]
     pub seed: Option<f64>,
-    /// Origin of the service; used only where the operator's file lists it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Origin of the service; used only where the operator's file lists it. SageMaker's is called `api_url`.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "api_url")]
     pub base_url: Option<String>,
+    /// Variable that holds the key; must be the one that the operator's route names, which alone decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key_env: Option<String>,
 }
 
 fn number<'de, D: Deserializer<'de>>(d: D) -> Result<Option<f64>, D::Error> {
@@ -142,7 +145,7 @@ fn number<'de, D: Deserializer<'de>>(d: D) -> Result<Option<f64>, D::Error> {
 /// Names the file, the line and the field, and what replaces a field that cannot apply here.
 pub fn read_config(file: &str, text: &str) -> Result<EvalConfig, InputError> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let config: EvalConfig = serde_path_to_error::deserialize(&mut json).map_err(|e| {
+    let mut config: EvalConfig = serde_path_to_error::deserialize(&mut json).map_err(|e| {
         let path = e.path().to_string();
         let inner = e.into_inner();
         let field = if path == "." || path == "?" { String::new() } else { format!(", field `{path}`") };
@@ -150,9 +153,18 @@ pub fn read_config(file: &str, text: &str) -> Result<EvalConfig, InputError> {
         let message = said.rfind(" at line ").map_or(said.clone(), |at| said[..at].to_string());
         InputError::new(format!("{file}:{}{field}", inner.line()), message.clone()).hint(hint_for(&message))
     })?;
+    config.provider = provider_name(&config.provider);
     json.end().map_err(|e| InputError::new(format!("{file}:{}", e.line()), "text after the end of the config"))?;
     check(file, &config)?;
     Ok(config)
+}
+
+/// The name of a provider as the original takes it: trimmed, in lower case, `base10` for `baseten`.
+fn provider_name(name: &str) -> String {
+    match name.trim().to_lowercase().as_str() {
+        "base10" => "baseten".into(),
+        name => name.into(),
+    }
 }
 
 fn hint_for(message: &str) -> &'static str {
@@ -285,6 +297,8 @@ mod tests {
     #[test]
     fn a_config_of_the_original_shape_loads() {
         let c = read_config("c.json", GOOD).expect("loads");
+        let old = GOOD.replacen("\"scripted\"", "\" Base10 \"", 1);
+        assert_eq!(read_config("c.json", &old).expect("loads").provider, "baseten");
         assert_eq!(c.provider_settings.temperature, Some(0.5));
         assert_eq!(c.chain.config.rest["retrieval_k"], 3);
         assert_eq!(c.chain.function, "build_chain");

@@ -33,7 +33,7 @@ pub struct OperatorFile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelRoute {
-    /// `openai`, `scripted` or `embedded`.
+    /// `openai`, `anthropic`, `baseten`, `sagemaker`, `scripted` or `embedded`.
     pub provider: String,
     /// Base of the service's URLs, for example `http://127.0.0.1:8080/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -394,6 +394,15 @@ impl OperatorFile {
                 ModelRoute { origin: Some(url.to_string()), ..(*route).clone() }
             }
         };
+        if let Some(variable) = &settings.api_key_env
+            && route.key_env.as_ref() != Some(variable)
+        {
+            return Err(InputError::new(
+                format!("tenant {tenant}, field `provider_settings.api_key_env`"),
+                format!("the key variable {variable:?} is not the route's"),
+            )
+            .hint("take the field out: the operator's route alone names the variable of its key (`key_env`)"));
+        }
         if let Some(model) = &settings.model {
             let free = route.provider == "scripted";
             let listed = route.model.as_ref() == Some(model) || route.models.iter().any(|m| m == model || m == "*");
@@ -492,6 +501,8 @@ steps = 9
             assert!(e.hint.as_deref().is_some_and(|h| h.contains(hint)), "{e}: {:?}", e.hint);
         }
         assert!(grant("openai", r#"{"base_url":"http://127.0.0.1:2/v1/"}"#, "models = [\"task\"]").is_ok());
+        let e = grant("openai", r#"{"api_key_env":"PATH"}"#, "models = [\"task\"]").expect_err("no key of its own");
+        assert!(e.subject.contains("provider_settings.api_key_env"), "{e}");
     }
 
     #[test]

@@ -58,7 +58,8 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Journal, InputError> {
         if at == 0 {
             journal.header = Some(value);
         } else {
-            let record: CaseRecord = serde_json::from_value(value["record"].take()).map_err(wrong)?;
+            let record = value.get_mut("record").map(Value::take).unwrap_or_default();
+            let record: CaseRecord = serde_json::from_value(record).map_err(wrong)?;
             journal.spent.add(&record);
             records.insert(record.index, record);
         }

@@ -33,7 +33,8 @@ impl Spent {
     pub(crate) fn add(&mut self, record: &CaseRecord) {
         for call in record.model_calls().filter(|call| call.is_paid()) {
             self.calls += 1;
-            self.tokens += tokens(call);
+            // A damaged journal may hold any number.
+            self.tokens = self.tokens.saturating_add(tokens(call));
         }
         for judged in record.judge_calls.iter().filter(|judged| judged.call.is_paid()) {
             *self.judges.entry(judged.call.model.clone()).or_default() += 1;
@@ -44,7 +45,7 @@ impl Spent {
 /// Tokens of a call that was made.
 fn tokens(call: &CallRecord) -> u64 {
     match call.usage {
-        Some(Usage { prompt_tokens, completion_tokens }) => prompt_tokens + completion_tokens,
+        Some(Usage { prompt_tokens, completion_tokens }) => prompt_tokens.saturating_add(completion_tokens),
         None => prompt(&call.messages) + estimated(call.reply.as_deref().unwrap_or_default()),
     }
 }
@@ -88,7 +89,7 @@ impl Spending {
             return Err(used_up("tokens", self.budget.tokens_max));
         }
         spent.calls += 1;
-        spent.tokens += tokens;
+        spent.tokens = spent.tokens.saturating_add(tokens);
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Ok(OneCall { of: self, tokens })
     }
@@ -116,9 +117,9 @@ impl OneCall<'_> {
     /// Puts what the call really cost in the place of what it was counted for.
     pub(crate) fn settle(self, record: &CallRecord) {
         let mut spent = self.of.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        spent.tokens -= self.tokens;
+        spent.tokens = spent.tokens.saturating_sub(self.tokens);
         match record.is_paid() {
-            true => spent.tokens += tokens(record),
+            true => spent.tokens = spent.tokens.saturating_add(tokens(record)),
             false => spent.calls -= 1,
         }
     }

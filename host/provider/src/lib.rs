@@ -1,6 +1,6 @@
 //! Talks to models: the only crate that opens a socket to one.
 //!
-//! Providers stand in one table, [`PROVIDERS`]: [`OpenAi`] for every service that speaks OpenAI's chat completions,
+//! Providers stand in one table, [`PROVIDERS`]: [`OpenAi`] for every service over HTTP, whichever [`Api`] it speaks,
 //! and [`Scripted`], which answers by rules from a file. [`connect`] makes one of an operator's route, and [`Cached`]
 //! before it pays for equal calls once. What is not here: which tenant may use which model, budgets, how many calls
 //! run at a time, and the reading of files and variables, which [`RouteSources`] brings in.
@@ -14,7 +14,7 @@ mod scripted;
 mod sleeper;
 
 pub use cache::{Cached, ResponseCache};
-pub use openai::{ORIGIN_DEFAULT, OpenAi, OpenAiSettings};
+pub use openai::{Api, ORIGIN_DEFAULT, OpenAi, OpenAiSettings};
 pub use providers::{PROVIDERS, ProviderKind, RouteSources, SettingHelp, connect};
 pub use scripted::Scripted;
 pub use secrecy::SecretString;

@@ -1,6 +1,6 @@
 //! The providers a route can name, and how a route becomes one.
 
-use crate::openai::{ORIGIN_DEFAULT, OpenAi, OpenAiSettings};
+use crate::openai::{Api, ORIGIN_DEFAULT, OpenAi, OpenAiSettings};
 use crate::scripted::Scripted;
 use fapo_core::InputError;
 use fapo_core::grants::ModelRoute;
@@ -63,6 +63,13 @@ pub struct RouteSources<'a> {
     pub model_folder: &'a Path,
 }
 
+const TIMEOUT: SettingHelp =
+    SettingHelp { name: "timeout_ms", help: "deadline of one request in milliseconds, default 300000" };
+const RETRIES: SettingHelp =
+    SettingHelp { name: "retries_max", help: "retries after the first request, default 10, at most 100" };
+const BACKOFF: SettingHelp =
+    SettingHelp { name: "retry_backoff_ms", help: "longest first pause in milliseconds, default 1000; doubles" };
+
 /// All providers, in the order of the help.
 pub const PROVIDERS: &[ProviderKind] = &[
     ProviderKind {
@@ -80,14 +87,63 @@ pub const PROVIDERS: &[ProviderKind] = &[
             SettingHelp { name: "top_p", help: "above 0 to 1; not sent where absent" },
             SettingHelp { name: "output_tokens_max", help: "cap on a reply in tokens, default 16000" },
             SettingHelp { name: "seed", help: "base of the sampling seeds, default 0; sample n sends seed + n" },
-            SettingHelp { name: "timeout_ms", help: "deadline of one request in milliseconds, default 300000" },
-            SettingHelp { name: "retries_max", help: "retries after the first request, default 10, at most 100" },
-            SettingHelp {
-                name: "retry_backoff_ms",
-                help: "longest first pause in milliseconds, default 1000; doubles",
-            },
+            TIMEOUT,
+            RETRIES,
+            BACKOFF,
         ],
         connect: connect_openai,
+    },
+    ProviderKind {
+        name: "anthropic",
+        summary: "Anthropic's messages",
+        costly: true,
+        settings: &[
+            SettingHelp { name: "origin", help: "base URL, default https://api.anthropic.com/v1" },
+            SettingHelp { name: "key_env", help: "environment variable that holds the key, default ANTHROPIC_API_KEY" },
+            SettingHelp { name: "model", help: "model name at the service, required" },
+            SettingHelp { name: "temperature", help: "0 to 1, default 0" },
+            SettingHelp { name: "top_p", help: "above 0 to 1; not sent where absent" },
+            SettingHelp { name: "output_tokens_max", help: "cap on a reply in tokens, default 16000" },
+            TIMEOUT,
+            RETRIES,
+            BACKOFF,
+        ],
+        connect: connect_anthropic,
+    },
+    ProviderKind {
+        name: "baseten",
+        summary: "Baseten's model interface: chat completions under its own address and key",
+        costly: true,
+        settings: &[
+            SettingHelp { name: "origin", help: "base URL, default https://inference.baseten.co/v1" },
+            SettingHelp { name: "key_env", help: "environment variable that holds the key, default BASETEN_API_KEY" },
+            SettingHelp { name: "model", help: "model name at the service, required" },
+            SettingHelp { name: "temperature", help: "0 to 2, default 0" },
+            SettingHelp { name: "top_p", help: "above 0 to 1; not sent where absent" },
+            SettingHelp { name: "output_tokens_max", help: "cap on a reply in tokens, default 16000" },
+            SettingHelp { name: "seed", help: "base of the sampling seeds, default 0; sample n sends seed + n" },
+            TIMEOUT,
+            RETRIES,
+            BACKOFF,
+        ],
+        connect: connect_baseten,
+    },
+    ProviderKind {
+        name: "sagemaker",
+        summary: "an endpoint before a SageMaker model, called with x-api-key as the original does",
+        costly: true,
+        settings: &[
+            SettingHelp { name: "origin", help: "the endpoint's whole URL, required" },
+            SettingHelp { name: "key_env", help: "environment variable that holds the key, default X_API_KEY" },
+            SettingHelp { name: "model", help: "a name for records; the endpoint knows its own" },
+            SettingHelp { name: "temperature", help: "0 to 2, default 0" },
+            SettingHelp { name: "top_p", help: "above 0 to 1; not sent where absent" },
+            SettingHelp { name: "output_tokens_max", help: "cap on a reply in tokens, default 16000" },
+            TIMEOUT,
+            RETRIES,
+            BACKOFF,
+        ],
+        connect: connect_sagemaker,
     },
     ProviderKind {
         name: "scripted",
@@ -132,14 +188,53 @@ pub fn connect(alias: &str, route: &ModelRoute, sources: &RouteSources<'_>) -> R
 }
 
 fn connect_openai(route: &ModelRoute, sources: &RouteSources<'_>) -> Connected {
-    let model = route.model.clone().ok_or_else(|| {
-        InputError::new("`model`", "an openai route needs `model`")
-            .hint("add model = \"<name at the service>\" to its table")
+    let origin = route.origin.clone().unwrap_or_else(|| ORIGIN_DEFAULT.to_owned());
+    served(route, sources, Api::ChatCompletions, origin, route.key_env.as_deref(), model(route)?)
+}
+
+fn connect_anthropic(route: &ModelRoute, sources: &RouteSources<'_>) -> Connected {
+    let origin = route.origin.clone().unwrap_or_else(|| "https://api.anthropic.com/v1".to_owned());
+    let key_env = route.key_env.as_deref().unwrap_or("ANTHROPIC_API_KEY");
+    served(route, sources, Api::Messages, origin, Some(key_env), model(route)?)
+}
+
+fn connect_baseten(route: &ModelRoute, sources: &RouteSources<'_>) -> Connected {
+    let origin = route.origin.clone().unwrap_or_else(|| "https://inference.baseten.co/v1".to_owned());
+    let key_env = route.key_env.as_deref().unwrap_or("BASETEN_API_KEY");
+    served(route, sources, Api::ChatCompletions, origin, Some(key_env), model(route)?)
+}
+
+fn connect_sagemaker(route: &ModelRoute, sources: &RouteSources<'_>) -> Connected {
+    let origin = route.origin.clone().ok_or_else(|| {
+        InputError::new("`origin`", "a sagemaker route needs `origin`")
+            .hint("add origin = \"<the endpoint's URL>\" to its table")
     })?;
+    let key_env = route.key_env.as_deref().unwrap_or("X_API_KEY");
+    let name = route.model.clone().unwrap_or_else(|| "endpoint".to_owned());
+    served(route, sources, Api::Endpoint, origin, Some(key_env), name)
+}
+
+fn model(route: &ModelRoute) -> Result<String, InputError> {
+    route.model.clone().ok_or_else(|| {
+        InputError::new("`model`", format!("{} routes need `model`", route.provider))
+            .hint("add model = \"<name at the service>\" to its table")
+    })
+}
+
+/// A service over the one HTTP stack.
+fn served(
+    route: &ModelRoute,
+    sources: &RouteSources<'_>,
+    api: Api,
+    origin: String,
+    key_env: Option<&str>,
+    model: String,
+) -> Connected {
     Ok(Arc::new(OpenAi::new(OpenAiSettings {
-        origin: route.origin.clone().unwrap_or_else(|| ORIGIN_DEFAULT.to_owned()),
-        key: route.key_env.as_deref().map(|variable| key(variable, sources)).transpose()?,
-        key_env: route.key_env.clone(),
+        api,
+        origin,
+        key: key_env.map(|variable| key(variable, sources)).transpose()?,
+        key_env: key_env.map(str::to_owned),
         model,
         temperature: route.temperature,
         top_p: route.top_p,

@@ -1,5 +1,6 @@
 //! The request's body, by model family.
 
+use super::api::Api;
 use super::settings::OpenAiSettings;
 use fapo_core::ports::ModelCall;
 use fapo_template::Role;
@@ -66,21 +67,71 @@ impl CapField {
 
 /// The body of a call. Sampling is spelt out, because services differ in their defaults.
 pub(super) fn of(settings: &OpenAiSettings, family: Family, cap_field: CapField, call: &ModelCall) -> Vec<u8> {
+    let body = match settings.api {
+        Api::ChatCompletions => chat(settings, family, cap_field, call),
+        Api::Messages => messages(settings, call),
+        Api::Endpoint => endpoint(settings, call),
+    };
+    Value::Object(body).to_string().into_bytes()
+}
+
+/// The cap on this reply, tokens.
+fn cap(settings: &OpenAiSettings, call: &ModelCall) -> u32 {
+    call.output_tokens_max.map_or(settings.output_tokens_max, |cap| cap.min(settings.output_tokens_max))
+}
+
+fn sampling(settings: &OpenAiSettings, body: &mut Map<String, Value>) {
+    body.insert("temperature".to_owned(), json!(settings.temperature));
+    if let Some(top_p) = settings.top_p {
+        body.insert("top_p".to_owned(), json!(top_p));
+    }
+}
+
+/// Anthropic's: what the system says stands apart, and there is no seed.
+fn messages(settings: &OpenAiSettings, call: &ModelCall) -> Map<String, Value> {
+    let of = |system: bool| call.messages.iter().filter(move |message| (message.role == Role::System) == system);
+    let said: Vec<Value> =
+        of(false).map(|message| json!({"role": Family::Chat.role(message.role), "content": message.content})).collect();
+    let system: Vec<&str> = of(true).map(|message| message.content.as_str()).collect();
+    let mut body = Map::new();
+    body.insert("model".to_owned(), json!(settings.model));
+    body.insert("max_tokens".to_owned(), json!(cap(settings, call)));
+    if !system.is_empty() {
+        body.insert("system".to_owned(), system.join("\n\n").into());
+    }
+    body.insert("messages".to_owned(), said.into());
+    sampling(settings, &mut body);
+    if !call.stop.is_empty() {
+        body.insert("stop_sequences".to_owned(), json!(call.stop));
+    }
+    body
+}
+
+/// The original's four fields, and the stop texts where a step has some.
+fn endpoint(settings: &OpenAiSettings, call: &ModelCall) -> Map<String, Value> {
+    let said = call.messages.iter().map(|m| json!({"role": Family::Chat.role(m.role), "content": m.content}));
+    let mut body = Map::new();
+    body.insert("messages".to_owned(), said.collect());
+    sampling(settings, &mut body);
+    body.insert("max_tokens".to_owned(), json!(cap(settings, call)));
+    if !call.stop.is_empty() {
+        body.insert("stop".to_owned(), json!(call.stop));
+    }
+    body
+}
+
+fn chat(settings: &OpenAiSettings, family: Family, cap_field: CapField, call: &ModelCall) -> Map<String, Value> {
     let messages: Vec<Value> = call
         .messages
         .iter()
         .map(|message| json!({"role": family.role(message.role), "content": message.content}))
         .collect();
-    let cap = call.output_tokens_max.map_or(settings.output_tokens_max, |cap| cap.min(settings.output_tokens_max));
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(settings.model));
     body.insert("messages".to_owned(), Value::Array(messages));
-    body.insert(cap_field.name().to_owned(), json!(cap));
+    body.insert(cap_field.name().to_owned(), json!(cap(settings, call)));
     if family == Family::Chat {
-        body.insert("temperature".to_owned(), json!(settings.temperature));
-        if let Some(top_p) = settings.top_p {
-            body.insert("top_p".to_owned(), json!(top_p));
-        }
+        sampling(settings, &mut body);
     }
     if let Some(base) = settings.seed {
         body.insert("seed".to_owned(), json!(base.wrapping_add(u64::from(call.sample)) & SEED_MAX));
@@ -88,5 +139,5 @@ pub(super) fn of(settings: &OpenAiSettings, family: Family, cap_field: CapField,
     if !call.stop.is_empty() {
         body.insert("stop".to_owned(), json!(call.stop));
     }
-    Value::Object(body).to_string().into_bytes()
+    body
 }

@@ -28,7 +28,8 @@ fn hint(settings: &OpenAiSettings, kind: FaultKind, text: &str) -> Option<String
         }
         (FaultKind::Malformed, _) => {
             format!(
-                "check that {origin} is the base URL of a service that speaks chat completions (often it ends in /v1)"
+                "check that {origin} is the base URL of a service that speaks {} (often it ends in /v1)",
+                settings.api.speaks()
             )
         }
         (FaultKind::QuotaExhausted, _) => format!("the account at {origin} has no credit left: top it up"),

@@ -3,7 +3,7 @@
 use super::retry;
 use super::settings::OpenAiSettings;
 use fapo_core::InputError;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -37,15 +37,17 @@ pub(super) enum Trouble {
 pub(super) struct Connection {
     client: Client,
     url: Url,
-    authorization: Option<HeaderValue>,
+    key: Option<(HeaderName, HeaderValue)>,
+    further: Option<(HeaderName, HeaderValue)>,
     timeout: Duration,
 }
 
 impl Connection {
     pub(super) fn to(settings: &OpenAiSettings) -> Result<Self, InputError> {
         let url = settings.url()?;
-        let authorization = settings.key.as_ref().map(authorization).transpose()?;
-        Ok(Connection { client: client(&url)?, url, authorization, timeout: settings.timeout })
+        let key = settings.key.as_ref().map(|key| key_header(settings, key)).transpose()?;
+        let further = settings.api.headers();
+        Ok(Connection { client: client(&url)?, url, key, further, timeout: settings.timeout })
     }
 
     /// Posts `body`; `now` is for a `Retry-After` that names a date.
@@ -55,8 +57,8 @@ impl Connection {
 
     async fn exchange(&self, body: Vec<u8>, now: SystemTime) -> Result<Answer, Trouble> {
         let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/json").body(body);
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization.clone());
+        for (name, value) in self.key.iter().chain(&self.further) {
+            request = request.header(name.clone(), value.clone());
         }
         let mut response = request.send().await.map_err(|error| Trouble::Unreachable(causes(&error.without_url())))?;
         let mut answer = Answer {
@@ -75,13 +77,14 @@ impl Connection {
     }
 }
 
-fn authorization(key: &SecretString) -> Result<HeaderValue, InputError> {
-    let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).map_err(|_| {
+fn key_header(settings: &OpenAiSettings, key: &SecretString) -> Result<(HeaderName, HeaderValue), InputError> {
+    let (name, before) = settings.api.key_header();
+    let mut value = HeaderValue::try_from(format!("{before}{}", key.expose_secret())).map_err(|_| {
         InputError::new("`key_env`", "the key holds characters that no key has")
             .hint("look for a line break at the end of the variable")
     })?;
     value.set_sensitive(true);
-    Ok(value)
+    Ok((name, value))
 }
 
 /// A client that goes where the operator said and nowhere else: redirects are not followed.

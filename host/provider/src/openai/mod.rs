@@ -1,8 +1,10 @@
-//! Chat completions as OpenAI defines them and as local servers and gateways vary them.
+//! Chat completions as OpenAI defines them and as local servers and gateways vary them; Anthropic's messages and the
+//! original's SageMaker form over the same stack.
 //!
 //! One call is one reply: no streaming, no tools, `n` is always 1. Redirects are not followed, because a redirect
 //! would carry the prompt (and the key) to a place the operator did not name.
 
+mod api;
 mod body;
 mod explain;
 mod http;
@@ -13,6 +15,7 @@ mod retry;
 mod said;
 mod settings;
 
+pub use api::Api;
 pub use settings::{ORIGIN_DEFAULT, OpenAiSettings};
 
 use crate::sleeper::{Sleeper, TokioSleeper};
@@ -97,6 +100,9 @@ impl OpenAi {
             let pause = match refusal {
                 Refusal::Content(fault) => return Err(fault.into()),
                 Refusal::Final(kind, text) => return Err(give_up(kind, &text).into()),
+                Refusal::CapName(text) if self.settings.api != Api::ChatCompletions => {
+                    return Err(ContentFault::InvalidRequest(text).into());
+                }
                 Refusal::CapName(text) => {
                     // Of two refusals the first one is about the name that belongs to the model.
                     if let Some(first) = cap_refused {
@@ -135,6 +141,9 @@ impl OpenAi {
             return Err(refusal::of(&answer, key));
         }
         let Ok(value) = serde_json::from_slice::<Value>(&answer.body) else {
+            if let Some(reply) = self.settings.api.text_reply(&answer.body) {
+                return Ok(reply);
+            }
             let words = quote::quote(&String::from_utf8_lossy(&answer.body), key);
             return Err(Refusal::Nonsense(format!("status 200, but the answer is no JSON: {words}")));
         };
@@ -145,7 +154,7 @@ impl OpenAi {
             let body = error.to_string().into_bytes();
             return Err(refusal::of(&Answer { status, body, ..answer }, key));
         }
-        reply::of(&value).map_err(|why| Refusal::Nonsense(format!("status 200, but {why}")))
+        self.settings.api.reply(&value).map_err(|why| Refusal::Nonsense(format!("status 200, but {why}")))
     }
 
     fn refusal(&self, trouble: Trouble) -> Refusal {
@@ -175,9 +184,9 @@ impl OpenAi {
 
 impl Provider for OpenAi {
     fn identity(&self) -> Value {
-        let OpenAiSettings { origin, model, temperature, top_p, output_tokens_max, seed, .. } = &self.settings;
+        let OpenAiSettings { api, origin, model, temperature, top_p, output_tokens_max, seed, .. } = &self.settings;
         json!({
-            "provider": "openai",
+            "provider": api.name(),
             "origin": origin.trim_end_matches('/'),
             "model": model,
             "temperature": temperature,

@@ -35,7 +35,9 @@ pub(super) fn of(answer: &Answer, key: Option<&SecretString>) -> Refusal {
     if said.is_context_too_long() {
         return Refusal::Content(ContentFault::ContextTooLong);
     }
-    if said.has_code(&["insufficient_quota", "billing_hard_limit_reached"]) {
+    if said.has_code(&["insufficient_quota", "billing_hard_limit_reached", "billing_error"])
+        || said.mentions(&["credit balance is too low"])
+    {
         return Refusal::Final(FaultKind::QuotaExhausted, text);
     }
     match status {

@@ -33,7 +33,7 @@ pub(super) fn of(body: &Value) -> Result<ModelReply, String> {
 }
 
 /// A text, null, or a list of parts of which some are texts.
-fn text_of(content: &Value) -> String {
+pub(super) fn text_of(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
         Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),

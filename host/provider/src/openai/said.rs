@@ -49,7 +49,7 @@ impl Said {
 
     pub(super) fn is_context_too_long(&self) -> bool {
         self.has_code(&["context_length_exceeded", "exceed_context_size_error"])
-            || self.mentions(&["maximum context length", "exceeds the available context size"])
+            || self.mentions(&["maximum context length", "exceeds the available context size", "prompt is too long"])
     }
 
     /// Whether the error is about the *name* of the token cap. One about its size is not: a service that does not know

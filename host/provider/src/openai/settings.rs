@@ -1,5 +1,6 @@
 //! What a route to a model is made of, checked before the first call.
 
+use super::api::Api;
 use fapo_core::InputError;
 use reqwest::Url;
 use secrecy::SecretString;
@@ -13,7 +14,10 @@ const RETRIES_MAX: u32 = 100;
 /// Settings of [`OpenAi`](super::OpenAi). Printing them shows no key.
 #[derive(Clone, Debug)]
 pub struct OpenAiSettings {
-    /// Base URL, for example `http://127.0.0.1:18090/v1`; requests go to `{origin}/chat/completions`.
+    /// How the service wants to be asked.
+    pub api: Api,
+    /// Base URL, for example `http://127.0.0.1:18090/v1`; requests go to `{origin}/chat/completions`, or as
+    /// the [`Api`] has it.
     pub origin: String,
     /// Sent as bearer token; nothing is sent where absent.
     pub key: Option<SecretString>,
@@ -46,8 +50,12 @@ impl OpenAiSettings {
         if self.model.trim().is_empty() {
             return Err(InputError::new("`model`", "is empty"));
         }
-        if !(0.0..=2.0).contains(&self.temperature) {
-            return Err(InputError::new("`temperature`", format!("{} is not within 0 and 2", self.temperature)));
+        let hottest = if self.api == Api::Messages { 1.0 } else { 2.0 };
+        if !(0.0..=hottest).contains(&self.temperature) {
+            return Err(InputError::new(
+                "`temperature`",
+                format!("{} is not within 0 and {hottest}", self.temperature),
+            ));
         }
         if let Some(top_p) = self.top_p
             && !(top_p > 0.0 && top_p <= 1.0)
@@ -70,8 +78,7 @@ impl OpenAiSettings {
     pub(super) fn url(&self) -> Result<Url, InputError> {
         // The origin itself is not printed: a password in it would be.
         let bad = |why: &str| InputError::new("`origin`", why).hint(format!("an origin looks like {ORIGIN_DEFAULT}"));
-        let url = Url::parse(&format!("{}/chat/completions", self.origin.trim_end_matches('/')))
-            .map_err(|error| bad(&format!("no URL: {error}")))?;
+        let url = Url::parse(&self.api.address(&self.origin)).map_err(|error| bad(&format!("no URL: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
             return Err(bad("begins neither with http:// nor with https://"));
         }

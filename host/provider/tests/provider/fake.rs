@@ -2,7 +2,7 @@
 
 use fapo_core::fault::FaultKind;
 use fapo_core::ports::{BoxFuture, ModelCall, ModelReply, Provider, ProviderError, ServiceFault};
-use fapo_provider::{OpenAi, OpenAiSettings, Sleeper};
+use fapo_provider::{Api, OpenAi, OpenAiSettings, Sleeper};
 use fapo_template::{Message, Role};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -44,6 +44,8 @@ pub(crate) fn replies(text: &str) -> Reaction {
 /// A request as it came.
 #[derive(Clone)]
 pub(crate) struct Request {
+    /// Behind `/v1`.
+    pub(crate) path: String,
     /// In lower case.
     pub(crate) headers: String,
     pub(crate) body: Value,
@@ -51,7 +53,7 @@ pub(crate) struct Request {
 
 type Script = Box<dyn FnMut(usize, &Request) -> Reaction + Send>;
 
-/// A service on loopback. It takes nothing but well-formed chat completions, one a connection.
+/// A service on loopback. It takes nothing but POSTs of JSON to one of the three interfaces, one a connection.
 pub(crate) struct FakeServer {
     pub(crate) origin: String,
     served: Arc<Mutex<Served>>,
@@ -134,13 +136,18 @@ async fn read(stream: &mut TcpStream) -> Option<Result<Request, String>> {
             return None;
         }
     }
-    if first != "POST /v1/chat/completions HTTP/1.1" {
+    let path = first.strip_prefix("POST /v1").and_then(|rest| rest.strip_suffix(" HTTP/1.1"));
+    let Some(path @ ("/chat/completions" | "/messages" | "/invoke")) = path else {
         return Some(Err(format!("wrong request line {first}")));
-    }
+    };
     if !headers.contains("content-type: application/json\r\n") {
         return Some(Err("wrong content type".to_owned()));
     }
-    Some(serde_json::from_slice(&bytes[head_end..]).map(|body| Request { headers, body }).map_err(|e| e.to_string()))
+    Some(
+        serde_json::from_slice(&bytes[head_end..])
+            .map(|body| Request { path: path.into(), headers, body })
+            .map_err(|e| e.to_string()),
+    )
 }
 
 /// Time that passes at once and remembers how long it would have taken.
@@ -170,6 +177,7 @@ impl Sleeper for FakeTime {
 /// Plain settings of a route to `origin`.
 pub(crate) fn settings(origin: &str) -> OpenAiSettings {
     OpenAiSettings {
+        api: Api::ChatCompletions,
         origin: origin.to_owned(),
         key: None,
         key_env: None,

@@ -1,10 +1,13 @@
 //! From an operator's route to a provider.
 
-use crate::fake::{FakeServer, call, replies};
+use crate::fake::{FakeServer, Reaction, Request, call, openai, replies, says, says_with, settings};
 use fapo_core::InputError;
+use fapo_core::fault::FaultKind;
 use fapo_core::grants::{ModelRoute, read_operator_file};
-use fapo_core::ports::Provider;
-use fapo_provider::{PROVIDERS, ProviderKind, RouteSources, SecretString, connect};
+use fapo_core::ports::{ContentFault, ModelReply, Provider, ProviderError, Usage};
+use fapo_provider::{Api, OpenAiSettings, PROVIDERS, ProviderKind, RouteSources, SecretString, connect};
+use fapo_template::{Message, Role};
+use serde_json::json;
 use std::sync::Arc;
 
 fn route(fields: &str) -> ModelRoute {
@@ -42,7 +45,13 @@ async fn routes_become_providers() {
 #[test]
 fn a_wrong_route_is_named_with_the_way_out() {
     let table: &[(&str, &str, &str)] = &[
-        ("provider = \"sagemaker\"", "model alias task, `provider`: there is no", "providers: openai, scripted"),
+        (
+            "provider = \"bedrock\"",
+            "model alias task, `provider`: there is no",
+            "providers: openai, anthropic, baseten",
+        ),
+        ("provider = \"sagemaker\"", "model alias task, `origin`: ", "origin ="),
+        ("provider = \"anthropic\"\nmodel = \"m\"", "variable ANTHROPIC_API_KEY", "export ANTHROPIC_API_KEY="),
         ("provider = \"openai\"", "model alias task, `model`: ", "model ="),
         (
             "provider = \"openai\"\nmodel = \"m\"\nkey_env = \"NO\"",
@@ -106,4 +115,88 @@ fn the_table_documents_settings_that_routes_have() {
             assert!(known.get(setting.name).is_some(), "{}: {}", kind.name, setting.name);
         }
     }
+}
+
+/// A route of a provider to the fake server, and what it made of a call with a system message.
+async fn asked(provider: &str, path: &str, reaction: Reaction) -> (ModelReply, Request) {
+    let server = FakeServer::with(vec![reaction]).await;
+    let origin = format!("{}{path}", server.origin);
+    let fields = format!(
+        "provider = {provider:?}\norigin = {origin:?}\nmodel = \"m\"\nkey_env = \"K\"\ntop_p = 0.95\ntemperature = 1.0"
+    );
+    let route = connect_with(&fields, &[("K", "sk-1")]).expect("a good route");
+    let mut call = call("hi");
+    call.messages.insert(0, Message { role: Role::System, content: "Be brief.".into() });
+    call.messages.push(Message { role: Role::Assistant, content: "so".into() });
+    call.output_tokens_max = Some(50);
+    call.stop = vec!["END".into()];
+    let reply = route.generate(&call).await.expect("a reply");
+    let request = server.requests().remove(0);
+    (reply, request)
+}
+
+#[tokio::test]
+async fn each_service_is_asked_in_its_own_way() {
+    let message = json!({
+        "type": "message", "role": "assistant", "model": "m-1", "stop_reason": "end_turn",
+        "content": [{"type": "text", "text": "brief"}], "usage": {"input_tokens": 9, "output_tokens": 2},
+    });
+    let (reply, request) = asked("anthropic", "", says(200, message)).await;
+    assert_eq!((reply.text.as_str(), reply.model_served.as_deref()), ("brief", Some("m-1")));
+    assert_eq!(reply.usage, Some(Usage { prompt_tokens: 9, completion_tokens: 2 }));
+    assert_eq!(request.path, "/messages");
+    assert!(request.headers.contains("x-api-key: sk-1\r\n") && request.headers.contains("anthropic-version: 2023-"));
+    assert!(!request.headers.contains("authorization"));
+    assert_eq!(
+        request.body,
+        json!({
+            "model": "m", "max_tokens": 50, "system": "Be brief.", "temperature": 1.0, "top_p": 0.95,
+            "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "so"}],
+            "stop_sequences": ["END"],
+        })
+    );
+
+    let (reply, request) = asked("baseten", "", replies("brief")).await;
+    assert_eq!((reply.text.as_str(), request.path.as_str()), ("brief", "/chat/completions"));
+    assert!(request.headers.contains("authorization: bearer sk-1\r\n"));
+
+    let (reply, request) = asked("sagemaker", "/invoke", says_with(200, "", "brief and bare")).await;
+    assert_eq!((reply.text.as_str(), reply.usage), ("brief and bare", None));
+    assert_eq!(request.path, "/invoke", "the origin is the whole address");
+    assert!(request.headers.contains("x-api-key: sk-1\r\n") && !request.headers.contains("authorization"));
+    let fields: Vec<&String> = request.body.as_object().expect("an object").keys().collect();
+    assert_eq!(fields, ["messages", "temperature", "top_p", "max_tokens", "stop"]);
+    assert_eq!(request.body["messages"][0], json!({"role": "system", "content": "Be brief."}));
+}
+
+#[tokio::test]
+async fn refusals_of_anthropic_are_of_the_kinds_of_all_others() {
+    let refused = |status: u16, kind: &str, message: &str| {
+        says(status, json!({"type": "error", "error": {"type": kind, "message": message}}))
+    };
+    let ask = async |reactions: Vec<Reaction>| {
+        let server = FakeServer::with(reactions).await;
+        let (provider, _) = openai(OpenAiSettings { api: Api::Messages, ..settings(&server.origin) });
+        (provider.generate(&call("hello")).await, server.requests().len())
+    };
+    let good = says(200, json!({"content": [{"type": "text", "text": "at last"}], "stop_reason": "end_turn"}));
+    for (status, kind) in [(429, "rate_limit_error"), (529, "overloaded_error"), (500, "api_error")] {
+        let (outcome, requests) = ask(vec![refused(status, kind, "wait"), good.clone()]).await;
+        assert_eq!((outcome.expect("a reply").text.as_str(), requests), ("at last", 2), "{kind}");
+    }
+    for (status, kind, message, expected) in [
+        (401, "authentication_error", "invalid x-api-key", FaultKind::Unauthorized),
+        (404, "not_found_error", "model: m", FaultKind::NotFound),
+        (400, "invalid_request_error", "Your credit balance is too low to access the API", FaultKind::QuotaExhausted),
+        (402, "billing_error", "no credit", FaultKind::QuotaExhausted),
+    ] {
+        let (outcome, requests) = ask(vec![refused(status, kind, message)]).await;
+        assert_eq!((crate::fake::kind(outcome), requests), (expected, 1), "{kind}");
+    }
+    let (outcome, requests) = ask(vec![refused(400, "invalid_request_error", "max_tokens: unsupported")]).await;
+    assert!(matches!(outcome, Err(ProviderError::Content(ContentFault::InvalidRequest(_)))), "{outcome:?}");
+    assert_eq!(requests, 1, "its cap has one name");
+    let long = refused(400, "invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum");
+    let (outcome, _) = ask(vec![long]).await;
+    assert!(matches!(outcome, Err(ProviderError::Content(ContentFault::ContextTooLong))), "{outcome:?}");
 }
