@@ -56,6 +56,7 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
     assert_eq!((&last["planned"], &last["completed"], &last["errors"]), (&4.into(), &4.into(), &0.into()));
     run(&["show", RUN]);
     run(&["show", RUN, "--case", "dq-v001"]);
+    run(&["show", RUN, "--cases"]);
     run(&["replay", RUN, "--case", "dq-v001"]);
     run(&["attribute", RUN]);
     run(&["progress", RUN]);
@@ -135,6 +136,27 @@ fn what_a_person_sees_of_a_run() {
         text.push_str(&format!("$ fapo {}\nexit {}\n{}{}\n", arguments.join(" "), ran.code, ran.stdout, ran.talk()));
     }
     snapshot!(steady(&text));
+}
+
+#[test]
+fn the_cases_of_a_run_are_listed_page_by_page() {
+    let bench = Bench::with_index();
+    assert_eq!(bench.fapo(&["eval", "--config", CONFIG]).code, 0);
+    let page = |arguments: &[&str]| {
+        let ran = bench.fapo(&[&["show", RUN, "--cases"], arguments].concat());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran
+    };
+    let last = page(&["--page", "5", "--page-size", "10"]);
+    assert!(
+        last.stdout.contains("41 to 46 of 46 cases, page 5 of 5") && last.stdout.contains("dq-v046"),
+        "{}",
+        last.stdout
+    );
+    assert!(page(&["--page", "6", "--page-size", "10"]).stdout.contains("none of 46 cases, page 6 of 5"));
+    let failed = page(&["--failed", "--json"]).lines();
+    assert!(!failed.is_empty() && failed.iter().all(|line| line["kind"] == "case" && line["composite"] != 100.0));
+    assert_eq!(bench.fapo(&["show", RUN, "--failed"]).code, 2, "--failed is of a list");
 }
 
 #[test]

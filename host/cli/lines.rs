@@ -3,6 +3,7 @@
 
 use fapo_core::attribution::Attribution;
 use fapo_core::fault::Fault;
+use fapo_core::run::CaseRecord;
 use fapo_core::scope::VariantLevel;
 use fapo_engine::compare::Effect;
 use fapo_engine::optimize::{Attempt, StopReason, TrialCalls};
@@ -94,6 +95,18 @@ pub struct CaseLine {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+}
+
+impl CaseLine {
+    /// The line of a case that came to its end.
+    pub fn of(record: &CaseRecord) -> Self {
+        CaseLine {
+            case_id: record.case_id.clone(),
+            status: if record.fault.is_some() { "failed" } else { "succeeded" },
+            composite: record.composite(),
+            fault: record.fault.clone(),
+        }
+    }
 }
 
 /// See [`Line::Progress`].

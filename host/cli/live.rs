@@ -131,12 +131,7 @@ impl Live {
             }
             RunEvent::Finished { record, cases_in_flight, calls_in_flight } => {
                 counts.add(record);
-                self.printer.line(&Line::Case(CaseLine {
-                    case_id: record.case_id.clone(),
-                    status: if record.fault.is_some() { "failed" } else { "succeeded" },
-                    composite: record.composite(),
-                    fault: record.fault.clone(),
-                }));
+                self.printer.line(&Line::Case(CaseLine::of(record)));
                 match &self.bar {
                     Some(bar) => {
                         bar.set_position(counts.completed as u64);

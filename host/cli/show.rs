@@ -1,7 +1,7 @@
 //! `fapo show`: a run, or one of its cases in full.
 
 use super::Exit;
-use super::lines::{CheckLine, CheckStatus, Line};
+use super::lines::{CaseLine, CheckLine, CheckStatus, Line};
 use super::printer::Printer;
 use super::report::{RunView, print_case, print_run};
 use super::trial_report;
@@ -11,12 +11,12 @@ use crate::tenant_folder::TenantFolder;
 use fapo_core::InputError;
 use fapo_core::case::{Case, read_dataset};
 use fapo_core::names::is_name;
-use fapo_core::run::CaseRecord;
+use fapo_core::run::{CaseRecord, PASSED};
 use fapo_engine::optimize::derive;
 use fapo_engine::stored::{StoredRun, read_run};
 use std::path::{Path, PathBuf};
 
-/// Show a run; with --case one case in full: steps, prompts as rendered, passages, limits used. Show a trial, and make
+/// Show a run; with --cases a page of its cases; with --case one case in full: steps, prompts as rendered, passages, limits used. Show a trial, and make
 /// its decisions again from the scores that its runs stored.
 #[derive(clap::Args)]
 #[command(after_help = "Example: fapo show fapo-work/tenants/demo_qa/evals/tmp/validation-baseline --case dq-v003")]
@@ -26,7 +26,22 @@ pub(super) struct Show {
     /// A case; may be given several times.
     #[arg(long, value_name = "CASE_ID")]
     case: Vec<String>,
+    /// List the cases of the run, a page at a time.
+    #[arg(long, conflicts_with = "case")]
+    cases: bool,
+    /// List only those below 100.
+    #[arg(long, requires = "cases")]
+    failed: bool,
+    /// The page, from 1.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "cases", value_parser = clap::value_parser!(u64).range(1..))]
+    page: u64,
+    /// Cases of a page.
+    #[arg(long, value_name = "N", default_value_t = 50, requires = "cases", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    page_size: u64,
 }
+
+/// Characters of an answer in a list of cases.
+const ANSWER_CHARS_MAX: usize = 60;
 
 impl Show {
     pub(super) fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
@@ -34,6 +49,10 @@ impl Show {
             return show_trial(&self.run, printer);
         }
         let stored = read_run(&self.run)?;
+        if self.cases {
+            self.list(&stored, printer);
+            return Ok(Exit::Done);
+        }
         if self.case.is_empty() {
             print_stored(place, &self.run, &stored, printer);
             return Ok(Exit::Done);
@@ -43,6 +62,28 @@ impl Show {
             print_case(record, &stored.run_config["fapo"]["identity"]["limits"], printer);
         }
         Ok(Exit::Done)
+    }
+
+    /// One page of the run's cases in dataset order.
+    fn list(&self, stored: &StoredRun, printer: Printer) {
+        let wanted = |record: &&CaseRecord| !self.failed || record.composite() < PASSED;
+        let of_all = stored.records.iter().filter(wanted).count() as u64;
+        let before = (self.page - 1).saturating_mul(self.page_size);
+        let skipped = usize::try_from(before).unwrap_or(usize::MAX);
+        let page = stored.records.iter().filter(wanted).skip(skipped).take(self.page_size as usize);
+        let mut rows = Vec::new();
+        for record in page {
+            let line = CaseLine::of(record);
+            let short: String = record.output_text.chars().take(ANSWER_CHARS_MAX).collect();
+            let what = record.fault.as_ref().map_or(short, |fault| format!("{:?}: {}", fault.kind, fault.message));
+            rows.push(vec![line.case_id.clone(), format!("{:.2}", line.composite), what]);
+            printer.line(&Line::Case(line));
+        }
+        let shown = rows.len() as u64;
+        printer.table(&["case", "composite", "answer, or fault"], rows);
+        let pages = of_all.div_ceil(self.page_size).max(1);
+        let range = if shown == 0 { "none".into() } else { format!("{} to {}", before + 1, before + shown) };
+        printer.text(&format!("\n{range} of {of_all} cases, page {} of {pages}", self.page));
     }
 }
 
