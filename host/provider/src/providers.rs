@@ -63,6 +63,11 @@ pub struct RouteSources<'a> {
     pub model_folder: &'a Path,
 }
 
+const MODEL: SettingHelp = SettingHelp { name: "model", help: "model name at the service, required" };
+const TOP_P: SettingHelp = SettingHelp { name: "top_p", help: "above 0 to 1; not sent where absent" };
+const CAP: SettingHelp = SettingHelp { name: "output_tokens_max", help: "cap on a reply in tokens, default 16000" };
+const SEED: SettingHelp =
+    SettingHelp { name: "seed", help: "base of the sampling seeds, default 0; sample n sends seed + n" };
 const TIMEOUT: SettingHelp =
     SettingHelp { name: "timeout_ms", help: "deadline of one request in milliseconds, default 300000" };
 const RETRIES: SettingHelp =
@@ -79,14 +84,14 @@ pub const PROVIDERS: &[ProviderKind] = &[
         settings: &[
             SettingHelp { name: "origin", help: "base URL, default https://api.openai.com/v1" },
             SettingHelp { name: "key_env", help: "environment variable that holds the key; none where absent" },
-            SettingHelp { name: "model", help: "model name at the service, required" },
+            MODEL,
             SettingHelp {
                 name: "temperature",
                 help: "0 to 2, default 0; OpenAI's reasoning models refuse it and get none",
             },
-            SettingHelp { name: "top_p", help: "above 0 to 1; not sent where absent" },
-            SettingHelp { name: "output_tokens_max", help: "cap on a reply in tokens, default 16000" },
-            SettingHelp { name: "seed", help: "base of the sampling seeds, default 0; sample n sends seed + n" },
+            TOP_P,
+            CAP,
+            SEED,
             TIMEOUT,
             RETRIES,
             BACKOFF,
@@ -100,10 +105,10 @@ pub const PROVIDERS: &[ProviderKind] = &[
         settings: &[
             SettingHelp { name: "origin", help: "base URL, default https://api.anthropic.com/v1" },
             SettingHelp { name: "key_env", help: "environment variable that holds the key, default ANTHROPIC_API_KEY" },
-            SettingHelp { name: "model", help: "model name at the service, required" },
+            MODEL,
             SettingHelp { name: "temperature", help: "0 to 1, default 0" },
-            SettingHelp { name: "top_p", help: "above 0 to 1; not sent where absent" },
-            SettingHelp { name: "output_tokens_max", help: "cap on a reply in tokens, default 16000" },
+            TOP_P,
+            CAP,
             TIMEOUT,
             RETRIES,
             BACKOFF,
@@ -117,11 +122,11 @@ pub const PROVIDERS: &[ProviderKind] = &[
         settings: &[
             SettingHelp { name: "origin", help: "base URL, default https://inference.baseten.co/v1" },
             SettingHelp { name: "key_env", help: "environment variable that holds the key, default BASETEN_API_KEY" },
-            SettingHelp { name: "model", help: "model name at the service, required" },
+            MODEL,
             SettingHelp { name: "temperature", help: "0 to 2, default 0" },
-            SettingHelp { name: "top_p", help: "above 0 to 1; not sent where absent" },
-            SettingHelp { name: "output_tokens_max", help: "cap on a reply in tokens, default 16000" },
-            SettingHelp { name: "seed", help: "base of the sampling seeds, default 0; sample n sends seed + n" },
+            TOP_P,
+            CAP,
+            SEED,
             TIMEOUT,
             RETRIES,
             BACKOFF,
@@ -137,8 +142,8 @@ pub const PROVIDERS: &[ProviderKind] = &[
             SettingHelp { name: "key_env", help: "environment variable that holds the key, default X_API_KEY" },
             SettingHelp { name: "model", help: "a name for records; the endpoint knows its own" },
             SettingHelp { name: "temperature", help: "0 to 2, default 0" },
-            SettingHelp { name: "top_p", help: "above 0 to 1; not sent where absent" },
-            SettingHelp { name: "output_tokens_max", help: "cap on a reply in tokens, default 16000" },
+            TOP_P,
+            CAP,
             TIMEOUT,
             RETRIES,
             BACKOFF,
@@ -163,7 +168,7 @@ pub const PROVIDERS: &[ProviderKind] = &[
             },
             SettingHelp { name: "temperature", help: "0 to 2, default 0: the likeliest token each time" },
             SettingHelp { name: "top_p", help: "above 0 to 1; all tokens where absent" },
-            SettingHelp { name: "output_tokens_max", help: "cap on a reply in tokens, default 16000" },
+            CAP,
             SettingHelp { name: "seed", help: "base of the sampling seeds, default 0; sample n draws with seed + n" },
         ],
         connect: connect_embedded,
