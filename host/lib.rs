@@ -15,5 +15,6 @@ pub mod replay;
 pub mod services;
 pub mod sources;
 pub mod split_runner;
+pub mod telemetry;
 pub mod tenant_folder;
 pub mod variant;

@@ -6,12 +6,15 @@ use crate::plan::{self, Opened};
 use crate::split_runner::{SPLITS, Split, SplitRunner};
 use crate::tenant_folder::TenantFolder;
 use crate::{identity, prepare, services, variant};
+use fapo_core::grants::Budget;
 use fapo_core::held_out::CASES_MIN;
 use fapo_core::limits::Limits;
 use fapo_core::ports::Chain;
+use fapo_core::price::Money;
 use fapo_core::review::Leaks;
 use fapo_core::scope::ScopeContract;
 use fapo_core::{InputError, digest};
+use fapo_engine::account::Account;
 use fapo_engine::files::{DiskFiles, SystemClock};
 use fapo_engine::optimize::{Trial, TrialBudget};
 use fapo_engine::propose::Example;
@@ -40,6 +43,10 @@ pub struct TrialOptions {
     pub variants_max: u32,
     /// Paid calls.
     pub calls_max: u64,
+    /// Tokens of all its runs together.
+    pub tokens_max: Option<u64>,
+    /// What all its runs together may cost.
+    pub cost_max: Option<Money>,
     /// Milliseconds of one start after which no further variant is begun.
     pub wall_ms_max: Option<u64>,
     /// Ablation: deal steps and fixes to clusters by this seed.
@@ -113,6 +120,12 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
     let key = digest::of_json(&trial_identity);
     let name = options.name.clone().unwrap_or_else(|| format!("{}-{}", manifest.id, &key[7..19]));
     let folder_of_trial = plan::run_folder(place, &manifest.id, Some(&format!("trials/{name}")), &key)?;
+    let of_trial =
+        Budget { calls_max: Some(options.calls_max), tokens_max: options.tokens_max, cost_max: options.cost_max };
+    services::check_prices(&manifest.id, &granted, &[of_trial, grant.budget, grant.total])?;
+    let mut accounts = services::accounts(place, &manifest.id, grant)?;
+    let counted = folder_of_trial.join("spent.json");
+    accounts.push(Arc::new(Account::open(&counted, "this trial", "--calls, --tokens-max or --cost-max", of_trial)?));
     let trial = Trial {
         tenant_id: manifest.id.clone(),
         folder: folder_of_trial,
@@ -139,6 +152,7 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
         grant: grant.clone(),
         workers: plan::workers(config) as usize,
         calls: Mutex::default(),
+        accounts,
         ledger: place.work.join("test-ledger.jsonl"),
         stop: StopSignal::never(),
         watch: Box::new(|_| {}),

@@ -237,6 +237,8 @@ pub async fn plan(place: &Place, options: &EvalOptions) -> Result<Plan, InputErr
         "scoring_profile": config.scoring_profile, "max_workers": config.max_workers, "chain": config.chain,
         "fapo": {"planned": cases.len(), "identity_digest": key, "identity": identity},
     });
+    let budget = opened.grant.budget.within(options.budget);
+    services::check_prices(&manifest.id, &granted, &[budget, opened.grant.total])?;
     let evaluation = Evaluation {
         tenant_id: manifest.id.clone(),
         cases,
@@ -250,7 +252,8 @@ pub async fn plan(place: &Place, options: &EvalOptions) -> Result<Plan, InputErr
         run_config,
         earlier: options.earlier.clone(),
         epoch: options.epoch,
-        budget: opened.grant.budget.within(options.budget),
+        budget,
+        accounts: services::accounts(place, &manifest.id, &opened.grant)?,
         part: None,
         stop: StopSignal::never(),
         files: Arc::new(BoundedFiles { bytes_max: opened.grant.limits.run_bytes }),

@@ -83,6 +83,7 @@ pub async fn plan(place: &Place, folder: &Path, stored: &StoredRun) -> Result<Ev
         earlier: Earlier::Stand,
         epoch: 0,
         budget: Budget::default(),
+        accounts: Vec::new(),
         part: None,
         stop: StopSignal::never(),
         files: Arc::new(DiskFiles),

@@ -9,6 +9,7 @@ use fapo_core::ports::{BoxFuture, Chain, Scorer};
 use fapo_core::run::CaseRecord;
 use fapo_core::variant::ReviewedVariant;
 use fapo_core::{InputError, digest};
+use fapo_engine::account::Account;
 use fapo_engine::evaluate::{Earlier, Evaluation, Granted, RunEvent, evaluate};
 use fapo_engine::files::{BoundedFiles, SystemClock};
 use fapo_engine::optimize::{Splits, TrialCalls};
@@ -57,6 +58,8 @@ pub struct SplitRunner {
     /// Calls of each run, by its folder.
     pub(crate) calls: Mutex<BTreeMap<PathBuf, TrialCalls>>,
     pub(crate) ledger: PathBuf,
+    /// What the runs may cost together.
+    pub(crate) accounts: Vec<Arc<Account>>,
     /// Asks the trial to end early.
     pub stop: StopSignal,
     /// Hears of each case that comes to its end.
@@ -104,6 +107,7 @@ impl SplitRunner {
             earlier: Earlier::Stand,
             epoch: 0,
             budget: self.grant.budget,
+            accounts: self.accounts.clone(),
             part: part.cloned(),
             stop: self.stop.clone(),
             files: Arc::new(BoundedFiles { bytes_max: self.grant.limits.run_bytes }),

@@ -88,3 +88,65 @@ fn a_trial_that_its_budget_stops_goes_on_with_more() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(server.requests() > paid);
 }
+
+/// Prices with which each call of the fake server (10 tokens and 2) costs 0.00003 dollars.
+fn priced(bench: &Bench) {
+    bench.write("prices.toml", "dated = 2026-11-01\n[openai]\nm = { prompt = 1.0, reply = 10.0 }\n");
+    bench.write("fapo.toml", &format!("prices = \"prices.toml\"\n{}", bench.read("fapo.toml")));
+}
+
+#[test]
+fn a_cap_of_cost_is_not_passed_and_what_was_paid_and_saved_is_shown() {
+    let server = FakeServer::start(Answer::Reply(five));
+    let bench = bench(&server, 20);
+    let refused = eval(&bench, &["--cost-max", "1"]);
+    assert_eq!((refused.code, server.requests()), (2, 0), "{}", refused.stdout);
+    assert!(refused.stderr.contains("no price is known for \"m\""), "{}", refused.stderr);
+    priced(&bench);
+    let mut spent = 0.0;
+    for most in [0.0, 0.005, 0.011] {
+        let ran = eval(&bench, &["--cost-max", &most.to_string()]);
+        assert_eq!(ran.code, 4, "{}{}", ran.stdout, ran.stderr);
+        let cost = ran.line("usage")["cost"].as_f64().expect("known");
+        assert!(cost <= most && cost >= spent, "{cost} of {most}");
+        spent = cost;
+    }
+    let ended = eval(&bench, &["--cost-max", "100"]);
+    assert_eq!((ended.code, ended.line("usage")["cost"].as_f64()), (0, Some(0.0006)), "{}", ended.stderr);
+    let again = bench.fapo(&["eval", "--config", SUMS, "--output-dir", "other"]);
+    assert!(again.stdout.contains("$0, $0.000600 saved by the cache"), "{}", again.stdout);
+    let compared = bench.fapo(&["compare", "fapo-work/run", "fapo-work/other"]);
+    assert!(compared.stdout.contains("dollars"), "{}", compared.stdout);
+}
+
+#[test]
+fn all_runs_of_a_tenant_share_one_total() {
+    let server = FakeServer::start(Answer::Reply(five));
+    let bench = bench(&server, 20);
+    bench.append("fapo.toml", "\n[tenants.sums.total]\ncalls_max = 25\n");
+    assert_eq!(eval(&bench, &[]).code, 0);
+    std::fs::remove_dir_all(bench.path("fapo-work/cache/replies")).expect("forgotten");
+    let second = |dir: &str| bench.fapo(&["eval", "--config", SUMS, "--output-dir", dir]);
+    let stopped = second("second");
+    assert_eq!((stopped.code, server.requests()), (4, 25), "{}", stopped.stderr);
+    assert!(stopped.stdout.contains("the 25 calls that tenant sums may cost"), "{}", stopped.stdout);
+    assert!(stopped.stdout.contains("[tenants.sums.total] of the operator's file"), "{}", stopped.stdout);
+    assert_eq!((second("third").code, server.requests()), (4, 25), "of nothing nothing is left");
+    bench.edit("fapo.toml", "calls_max = 25", "calls_max = 60");
+    assert_eq!((second("second").code, server.requests()), (0, 40));
+}
+
+#[test]
+fn a_trial_has_a_total_of_its_own() {
+    let server = FakeServer::start(Answer::Reply(five));
+    let bench = bench(&server, 4);
+    priced(&bench);
+    let trial = |cost: &str| crate::optimize::trial(&bench, &["--variants", "1", "--cost-max", cost]);
+    let stopped = trial("0.001");
+    assert_eq!(stopped.code, 2, "{}", stopped.stdout);
+    assert!(stopped.stderr.contains("$0.001000 of cost that this trial may cost"), "{}", stopped.stderr);
+    let paid = server.requests();
+    let ended = trial("10");
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(server.requests() > paid);
+}

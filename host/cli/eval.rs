@@ -9,6 +9,7 @@ use crate::plan::{EvalOptions, Plan, plan};
 use crate::variant::calling_nodes;
 use fapo_core::InputError;
 use fapo_core::grants::{Budget, ModelRoute};
+use fapo_core::price::Money;
 use fapo_engine::evaluate::{Earlier, Evaluation, Retry, RunReport};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -54,6 +55,9 @@ pub(super) struct Eval {
     /// Most tokens of the run, prompts and replies, over all its starts.
     #[arg(long, value_name = "N")]
     tokens_max: Option<u64>,
+    /// Most that the run may cost, dollars, over all its starts; needs the operator's file of prices.
+    #[arg(long, value_name = "DOLLARS")]
+    cost_max: Option<Money>,
     /// Stop beginning cases after this time; the same command goes on.
     #[arg(long, value_name = "N")]
     minutes: Option<u64>,
@@ -87,7 +91,7 @@ impl Eval {
                 (false, false) => Earlier::Again(self.retry.iter().map(|which| retry(which)).collect()),
             },
             epoch: 0,
-            budget: Budget { calls_max: self.calls_max, tokens_max: self.tokens_max },
+            budget: Budget { calls_max: self.calls_max, tokens_max: self.tokens_max, cost_max: self.cost_max },
         }
     }
 

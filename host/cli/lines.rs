@@ -135,6 +135,8 @@ pub struct UsageLine {
     pub paid: u64,
     /// Calls answered from the response cache.
     pub cached: u64,
+    /// Requests sent for the paid calls, retries among them.
+    pub requests: u64,
     /// Those of the calls that a scorer asked of its judge.
     pub judge_calls: u64,
     /// Judges' replies that were none of the allowed choices.
@@ -145,6 +147,10 @@ pub struct UsageLine {
     pub completion_tokens: u64,
     /// Calls whose tokens are unknown.
     pub calls_without_usage: u64,
+    /// What the paid calls cost, dollars; null where the price of one is unknown.
+    pub cost: Option<f64>,
+    /// What the calls answered from the cache would have cost, dollars; null where the price of one is unknown.
+    pub saved: Option<f64>,
 }
 
 /// A mean with its interval.
@@ -325,7 +331,7 @@ pub struct ComparisonLine {
 /// A cost of a case in two runs.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct EffectLine {
-    /// `calls`, `prompt_tokens`, `completion_tokens` or `seconds`, each a case.
+    /// `calls`, `prompt_tokens`, `completion_tokens`, `dollars` or `seconds`, each a case.
     pub what: String,
     /// Mean of the first run over the pairs for which both runs know it.
     pub mean_a: f64,

@@ -36,6 +36,7 @@ mod tenant_test;
 mod trial_report;
 
 use crate::place::{Place, UserFolders};
+use crate::telemetry::Telemetry;
 use clap::{Args, Parser, Subcommand};
 use fapo_core::InputError;
 use printer::Printer;
@@ -180,11 +181,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(EXIT_INTERNAL);
         }
     };
+    let telemetry = match Telemetry::begin() {
+        Ok(telemetry) => telemetry,
+        Err(e) => {
+            printer.error(&e);
+            return ExitCode::from(EXIT_INPUT);
+        }
+    };
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         runtime.block_on(dispatch(cli.command, &place, printer))
     }));
     // Blocking work that a stopped command left behind is not waited for.
     runtime.shutdown_background();
+    drop(telemetry);
     match ended {
         Ok(Ok(exit)) => ExitCode::from(exit as u8),
         Ok(Err(e)) => {

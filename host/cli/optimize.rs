@@ -10,6 +10,7 @@ use crate::optimize::{TrialOptions, TrialPlan, plan_trial};
 use crate::place::Place;
 use crate::split_runner::SPLITS;
 use fapo_core::InputError;
+use fapo_core::price::Money;
 use fapo_core::run::CaseRecord;
 use fapo_engine::optimize::{Splits, Trial, TrialEvent, optimize};
 use fapo_engine::stop::StopSource;
@@ -66,6 +67,12 @@ pub(super) struct Further {
     /// Most paid model calls.
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     calls: u64,
+    /// Most tokens of the trial, prompts and replies, over all its starts.
+    #[arg(long, value_name = "N")]
+    tokens_max: Option<u64>,
+    /// Most that the trial may cost, dollars, over all its starts; needs the operator's file of prices.
+    #[arg(long, value_name = "DOLLARS")]
+    cost_max: Option<Money>,
     /// Minutes of this start after which no further variant is begun.
     #[arg(long, value_name = "N")]
     minutes: Option<u64>,
@@ -102,6 +109,8 @@ impl Optimize {
             name: further.trial,
             variants_max: self.variants,
             calls_max: further.calls,
+            tokens_max: further.tokens_max,
+            cost_max: further.cost_max,
             wall_ms_max: further.minutes.map(|minutes| minutes.saturating_mul(MINUTE_MS)),
             clusters_dealt_by: further.deal_clusters,
         }

@@ -6,7 +6,8 @@ use fapo_core::attribution::failing_steps;
 use fapo_core::case::Case;
 use fapo_core::fault::{Fault, step_name};
 use fapo_core::ports::ResourceUse;
-use fapo_core::run::CaseRecord;
+use fapo_core::price::Money;
+use fapo_core::run::{CaseRecord, cost};
 use fapo_core::stats::composite_estimate;
 use fapo_engine::artifacts::breakdown_averages;
 use serde_json::{Value, json};
@@ -59,12 +60,18 @@ pub(super) fn print_run(run: &RunView<'_>, cases: &[Case], printer: Printer) {
     for (name, mean) in breakdown_averages(run.records) {
         rows.push(vec![format!("  {name}"), number(mean * run.records.len() as f64 / run.planned.max(1) as f64)]);
     }
-    rows.push(vec!["calls".into(), format!("{} ({} paid, {} from the cache)", usage.calls, usage.paid, usage.cached)]);
+    let retries = match usage.requests.saturating_sub(usage.paid) {
+        0 => String::new(),
+        n => format!(", {n} retries"),
+    };
+    let calls = format!("{} ({} paid, {} from the cache{retries})", usage.calls, usage.paid, usage.cached);
+    rows.push(vec!["calls".into(), calls]);
     if usage.judge_calls > 0 {
         let off = usage.judge_off_choice;
         rows.push(vec!["judge".into(), format!("{} of the calls, {off} answered off the choices", usage.judge_calls)]);
     }
     rows.push(vec!["tokens".into(), tokens_text(&usage)]);
+    rows.extend(cost_text(&usage).map(|text| vec!["cost".into(), text]));
     rows.push(vec!["folder".into(), run.dir.clone()]);
     printer.table(&["", ""], rows);
     print_faults(run.records, printer);
@@ -104,6 +111,22 @@ fn tokens_text(usage: &UsageLine) -> String {
     format!("{} prompt, {} reply{unknown}", usage.prompt_tokens, usage.completion_tokens)
 }
 
+/// None where no price is known, or every call is free.
+fn cost_text(usage: &UsageLine) -> Option<String> {
+    let amount = |dollars: Option<f64>| dollars.and_then(Money::dollars);
+    let (paid, saved) = (amount(usage.cost), amount(usage.saved));
+    if [paid, saved].into_iter().flatten().all(|amount| amount == Money::default()) {
+        return None;
+    }
+    let paid = paid.map_or_else(|| "unknown".into(), |paid| paid.to_string());
+    let estimated = if usage.calls_without_usage > 0 { ", in part from estimated tokens" } else { "" };
+    let saved = saved.filter(|saved| *saved > Money::default());
+    Some(format!(
+        "{paid}{}{estimated}",
+        saved.map_or_else(String::new, |saved| format!(", {saved} saved by the cache"))
+    ))
+}
+
 fn usage(records: &[CaseRecord]) -> UsageLine {
     let calls = || records.iter().flat_map(CaseRecord::model_calls);
     let judged = || records.iter().flat_map(|record| &record.judge_calls);
@@ -113,9 +136,12 @@ fn usage(records: &[CaseRecord]) -> UsageLine {
         judge_off_choice: judged().filter(|judged| judged.is_off_choice()).count() as u64,
         paid: records.iter().map(CaseRecord::paid_calls).sum(),
         cached: calls().filter(|c| c.cached).count() as u64,
+        requests: calls().map(|c| u64::from(c.attempts)).sum(),
         prompt_tokens: calls().filter_map(|c| c.usage).map(|u| u.prompt_tokens).sum(),
         completion_tokens: calls().filter_map(|c| c.usage).map(|u| u.completion_tokens).sum(),
         calls_without_usage: calls().filter(|c| c.usage.is_none() && c.reply.is_some()).count() as u64,
+        cost: cost(calls().filter(|c| c.is_paid())).map(Money::in_dollars),
+        saved: cost(calls().filter(|c| c.cached)).map(Money::in_dollars),
     }
 }
 
@@ -243,8 +269,8 @@ fn print_logs(record: &CaseRecord, printer: Printer) {
         }
         let wall = used.wall;
         printer.text(&format!(
-            "time of the {role}: {:.3} s in the component, {:.3} s queued, {:.3} s in model calls, {:.3} s in searches, {:.3} s in node components",
-            wall.guest, wall.queue, wall.provider, wall.retrieval, wall.nodes
+            "time of the {role}: {:.3} s in the component, {:.3} s queued, {:.3} s in model calls, {:.3} s held by the limits of services, {:.3} s in searches, {:.3} s in node components",
+            wall.guest, wall.queue, wall.provider, wall.limiter, wall.retrieval, wall.nodes
         ));
         if used.stream_bytes_lost > 0 {
             printer.text(&format!("stdout and stderr of the {role}: {} bytes did not fit", used.stream_bytes_lost));

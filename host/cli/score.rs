@@ -96,6 +96,7 @@ impl ScoreOutputs {
             earlier: if self.fresh { Earlier::Forgotten } else { Earlier::Stand },
             epoch: 0,
             budget: Budget::default(),
+            accounts: Vec::new(),
             part: None,
             stop: StopSignal::never(),
             files: Arc::new(DiskFiles),

@@ -6,7 +6,7 @@ mod server;
 
 pub use bench::{Bench, Ran, compiled, guest, raw_guest, root, script};
 pub use languages::Languages;
-pub use server::{Answer, FakeServer};
+pub use server::{Answer, FakeServer, Mishap, mishap};
 
 /// A row of results without what the clock says.
 pub fn without_times(mut row: serde_json::Value) -> serde_json::Value {

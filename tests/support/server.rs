@@ -16,12 +16,43 @@ pub enum Answer {
     Status(u16, &'static str),
     /// Keeps the connection open and says nothing until the client goes.
     Silence,
+    /// As `Reply`, but of a hundred requests five each are refused as too many, break, get no answer, an answer that is
+    /// none, half of one, or one in crumbs. Which ones is drawn from the message and how often it was asked. Errors
+    /// repeat the key that came with the request.
+    Faulty(fn(&str) -> String),
+}
+
+/// What a faulty server does with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mishap {
+    TooMany,
+    Broken,
+    Silent,
+    Nonsense,
+    Half,
+    Crumbs,
+}
+
+/// The mishap of the n-th request with a message, from 1; none for most.
+pub fn mishap(message: &str, nth: usize) -> Option<Mishap> {
+    use Mishap::{Broken, Crumbs, Half, Nonsense, Silent, TooMany};
+    let drawn = fapo_core::digest::number(&json!([message, nth])) % 100;
+    [TooMany, Broken, Silent, Nonsense, Half, Crumbs].get(drawn as usize / 5).copied()
+}
+
+/// A request as it came.
+#[derive(Clone)]
+struct Request {
+    head: String,
+    bytes: Vec<u8>,
+    /// Null where the bytes are no JSON.
+    body: Value,
 }
 
 /// A running server; it stops when dropped.
 pub struct FakeServer {
     port: u16,
-    seen: Arc<Mutex<Vec<(String, Value)>>>,
+    seen: Arc<Mutex<Vec<Request>>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -60,6 +91,15 @@ impl FakeServer {
 
     /// Head and body of each request.
     pub fn seen(&self) -> Vec<(String, Value)> {
+        self.requested().into_iter().map(|request| (request.head, request.body)).collect()
+    }
+
+    /// Bodies as they came.
+    pub fn bodies(&self) -> Vec<Vec<u8>> {
+        self.requested().into_iter().map(|request| request.bytes).collect()
+    }
+
+    fn requested(&self) -> Vec<Request> {
         self.seen.lock().expect("not poisoned").clone()
     }
 
@@ -77,7 +117,7 @@ impl Drop for FakeServer {
     }
 }
 
-fn serve(mut stream: TcpStream, answer: &Answer, seen: &Mutex<Vec<(String, Value)>>) {
+fn serve(mut stream: TcpStream, answer: &Answer, seen: &Mutex<Vec<Request>>) {
     let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
     let (mut length, mut head) = (0, String::new());
     loop {
@@ -97,32 +137,49 @@ fn serve(mut stream: TcpStream, answer: &Answer, seen: &Mutex<Vec<(String, Value
     if reader.read_exact(&mut body).is_err() {
         return;
     }
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let bytes = body;
+    let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let last = last_message(&body);
-    seen.lock().expect("not poisoned").push((head, body));
-    let (status, text) = match answer {
-        Answer::Reply(make) => {
-            let choice =
-                json!({"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": make(&last)}});
-            let usage = json!({"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12});
-            (
-                200,
-                json!({"id": "x", "object": "chat.completion", "model": "fake", "choices": [choice], "usage": usage})
-                    .to_string(),
-            )
-        }
-        Answer::Status(status, body) => (*status, (*body).to_string()),
-        Answer::Silence => {
+    let nth = {
+        let mut seen = seen.lock().expect("not poisoned");
+        seen.push(Request { head: head.clone(), bytes, body });
+        seen.iter().filter(|request| last_message(&request.body) == last).count()
+    };
+    let mishap = if matches!(answer, Answer::Faulty(_)) { mishap(&last, nth) } else { None };
+    // A careless service shows what it was sent.
+    let error = || json!({"error": {"message": format!("try again; you sent {head}")}}).to_string();
+    let (status, text) = match (answer, mishap) {
+        (_, Some(Mishap::TooMany)) => (429, error()),
+        (_, Some(Mishap::Broken)) => (500, error()),
+        (_, Some(Mishap::Nonsense)) => (200, format!("<html>{head}</html>")),
+        (Answer::Silence, _) | (_, Some(Mishap::Silent)) => {
             // Ends when the client has gone.
             let _ = reader.read(&mut [0; 1]);
             return;
         }
+        (Answer::Status(status, body), _) => (*status, (*body).to_string()),
+        (Answer::Reply(make) | Answer::Faulty(make), _) => (200, completion(&make(&last))),
     };
-    let _ = write!(
-        stream,
-        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
+    let retry = if status == 429 { "retry-after-ms: 1\r\n" } else { "" };
+    let head = format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{retry}content-length: {}\r\nconnection: close\r\n\r\n",
         text.len()
     );
+    let _ = stream.write_all(head.as_bytes());
+    let _ = match mishap {
+        Some(Mishap::Half) => stream.write_all(&text.as_bytes()[..text.len() / 2]),
+        Some(Mishap::Crumbs) => {
+            text.as_bytes().chunks(3).try_for_each(|crumb| stream.write_all(crumb).and_then(|()| stream.flush()))
+        }
+        _ => stream.write_all(text.as_bytes()),
+    };
+}
+
+/// A good answer.
+fn completion(text: &str) -> String {
+    let choice = json!({"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}});
+    let usage = json!({"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12});
+    json!({"id": "x", "object": "chat.completion", "model": "fake", "choices": [choice], "usage": usage}).to_string()
 }
 
 fn last_message(body: &Value) -> String {

@@ -3,6 +3,7 @@
 use crate::config::EvalConfig;
 use crate::input_error::InputError;
 use crate::limits::Limits;
+use crate::price::Money;
 use crate::tenant::{TenantManifest, read_toml};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,13 +28,16 @@ pub struct OperatorFile {
     pub tenants: BTreeMap<String, TenantGrant>,
     /// Limits for every tenant.
     pub limits: BTreeMap<String, u64>,
+    /// File of prices; counts from the root. Without it costs are unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prices: Option<String>,
 }
 
 /// A route to a model: where, with which key, which model, how it samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelRoute {
-    /// `openai`, `anthropic`, `baseten`, `sagemaker`, `scripted` or `embedded`.
+    /// `openai`, `anthropic`, `baseten`, `sagemaker`, `scripted`, `replay` or `embedded`.
     pub provider: String,
     /// Base of the service's URLs, for example `http://127.0.0.1:8080/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,6 +48,9 @@ pub struct ModelRoute {
     /// Environment variable that holds the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_env: Option<String>,
+    /// Region that requests to Amazon's services are signed for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// Model name at the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -53,6 +60,12 @@ pub struct ModelRoute {
     /// Rules file of `scripted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<String>,
+    /// Cassette of `replay`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cassette: Option<String>,
+    /// Cassette that replies are written to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
     /// Sampling temperature.
     #[serde(default)]
     pub temperature: f64,
@@ -74,6 +87,15 @@ pub struct ModelRoute {
     /// First pause between two requests, milliseconds.
     #[serde(default = "retry_backoff_ms")]
     pub retry_backoff_ms: u64,
+    /// Most requests under way, of all cases together; without it the service's refusals bound them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency_max: Option<u32>,
+    /// Most requests a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute_max: Option<u64>,
+    /// Most tokens a minute, prompts and replies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_minute_max: Option<u64>,
 }
 
 fn output_tokens_max() -> u32 {
@@ -148,13 +170,15 @@ pub struct TenantGrant {
     pub judges: BTreeMap<String, JudgeGrant>,
     /// Most that one run of the tenant may cost.
     pub budget: Budget,
+    /// Most that all runs of the tenant together may cost.
+    pub total: Budget,
     /// Whether the host may compile the tenant's own Cargo package. A build script of it runs outside every sandbox,
     /// with the rights of the person who runs the host.
     pub build: bool,
 }
 
-/// Most that the model calls of one run may cost, over all its starts; absent is no bound. Replies from the cache cost
-/// nothing.
+/// Most that model calls may cost: those of one run over all its starts, of a trial, or of a tenant; absent is no bound.
+/// Replies from the cache cost nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
@@ -164,16 +188,22 @@ pub struct Budget {
     /// Tokens of their prompts and replies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_max: Option<u64>,
+    /// What they cost, dollars; needs the price of every model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_max: Option<Money>,
 }
 
 impl Budget {
     /// The lower of two in each bound.
     #[must_use]
     pub fn within(self, other: Budget) -> Budget {
-        let lower = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
+        fn lower<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+            a.into_iter().chain(b).min()
+        }
         Budget {
             calls_max: lower(self.calls_max, other.calls_max),
             tokens_max: lower(self.tokens_max, other.tokens_max),
+            cost_max: lower(self.cost_max, other.cost_max),
         }
     }
 }
@@ -193,6 +223,8 @@ pub struct Grant {
     pub limits: Limits,
     /// Most that one run may cost.
     pub budget: Budget,
+    /// Most that all runs of the tenant together may cost.
+    pub total: Budget,
 }
 
 /// Reads an operator file.
@@ -335,7 +367,7 @@ impl OperatorFile {
             judges.insert(alias.clone(), (self.models[&judge.model].clone(), judge.calls_max));
         }
         let limits = Limits::effective(&self.limits, &manifest.requests.limits, id)?;
-        Ok(Grant { models, indexes, components, judges, limits, budget: granted.budget })
+        Ok(Grant { models, indexes, components, judges, limits, budget: granted.budget, total: granted.total })
     }
 
     fn route(

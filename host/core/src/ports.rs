@@ -4,7 +4,9 @@
 
 use crate::case::Case;
 use crate::fault::{Fault, FaultKind};
+use crate::held::Held;
 use crate::judge::{JudgeFault, Question, Verdict};
+use crate::price::Price;
 use crate::score::Score;
 use fapo_graph::{CaseInput, Catalogue, GraphSpec, Step, StepId};
 use fapo_template::{Message, Prompt};
@@ -107,8 +109,11 @@ pub struct WallTime {
     pub guest: f64,
     /// Waiting for a place in the sandbox.
     pub queue: f64,
-    /// In model calls, their own queues and retries included.
+    /// In model calls, but for what they were held for.
     pub provider: f64,
+    /// Held by the limits of a service: waiting for a place or for tokens, and between retries.
+    #[serde(default)]
+    pub limiter: f64,
     /// In searches.
     pub retrieval: f64,
     /// In node components, with what they wait for.
@@ -321,6 +326,10 @@ pub trait CaseServices: Send + Sync {
     fn generate(&self, requests: Vec<GenerateRequest>) -> BoxFuture<'_, Result<Replies, ServiceFault>>;
     /// Searches, side by side.
     fn search(&self, requests: Vec<SearchRequest>) -> BoxFuture<'_, Result<SearchResults, ServiceFault>>;
+    /// What the case was held for so far.
+    fn held(&self) -> Held {
+        Held::default()
+    }
 }
 
 /// Verdicts in the order of their questions, or why there is none.
@@ -332,6 +341,10 @@ pub type Verdicts = Vec<Result<Verdict, JudgeFault>>;
 pub trait JudgeServices: Send + Sync {
     /// Questions, side by side.
     fn ask(&self, questions: Vec<Question>) -> BoxFuture<'_, Result<Verdicts, ServiceFault>>;
+    /// What the case was held for so far.
+    fn held(&self) -> Held {
+        Held::default()
+    }
 }
 
 /// One call of a model, alias already resolved.
@@ -347,6 +360,8 @@ pub struct ModelCall {
     pub stop: Vec<String>,
     /// The n-th equal request within the case, from 0: equal requests are different samples.
     pub sample: u32,
+    /// Where waiting is counted that is no work.
+    pub held: Held,
 }
 
 /// Tokens as the service counted them.
@@ -383,6 +398,10 @@ pub struct ModelReply {
 pub trait Provider: Send + Sync {
     /// Everything that a reply depends on but the call, as JSON; no secret.
     fn identity(&self) -> Value;
+    /// What its tokens cost; None where that is unknown.
+    fn price(&self) -> Option<Price> {
+        None
+    }
     /// One call; retries inside.
     fn generate<'a>(&'a self, call: &'a ModelCall) -> BoxFuture<'a, Result<ModelReply, ProviderError>>;
 }

@@ -2,6 +2,7 @@
 
 use crate::fault::{Fault, FaultKind, Phase, step_name};
 use crate::ports::{ContentFault, FinishReason, ObservedSearch, ResourceUse, TimedStep, Usage};
+use crate::price::Money;
 use crate::score::Score;
 use fapo_graph::{StepId, StepOrigin};
 use fapo_template::Message;
@@ -39,6 +40,10 @@ pub struct CallRecord {
     /// Tokens as the service counted them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// What the call costs, dollars: paid, or saved where the cache answered. From estimated tokens where the service
+    /// counted none; None where the price is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Money>,
     /// Model the service says it used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_served: Option<String>,
@@ -61,6 +66,11 @@ impl CallRecord {
     pub fn is_paid(&self) -> bool {
         !self.cached && self.attempts > 0
     }
+}
+
+/// What calls cost together, dollars; None where the price of one is unknown.
+pub fn cost<'a>(calls: impl IntoIterator<Item = &'a CallRecord>) -> Option<Money> {
+    calls.into_iter().map(|call| call.cost).sum()
 }
 
 /// One call of a judge.
@@ -192,7 +202,9 @@ impl CaseRecord {
             "fault": self.fault,
             "feedback": self.score.as_ref().map(|s| s.feedback.as_str()),
             "calls": {"total": self.model_calls().count(), "paid": self.paid_calls(),
-                      "cached": self.model_calls().filter(|c| c.cached).count()},
+                      "cached": self.model_calls().filter(|c| c.cached).count(),
+                      "requests": self.model_calls().map(|c| u64::from(c.attempts)).sum::<u64>()},
+            "cost": cost(self.model_calls().filter(|call| call.is_paid())),
             "tokens": {"prompt": prompt_tokens, "completion": completion_tokens, "calls_without_usage": unknown},
             "searches": self.searches,
             "used": {"chain": self.chain_use, "scorer": self.scorer_use},

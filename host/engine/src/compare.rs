@@ -3,7 +3,8 @@
 use crate::stored::StoredRun;
 use fapo_core::InputError;
 use fapo_core::ports::Usage;
-use fapo_core::run::{CaseRecord, PASSED};
+use fapo_core::price::Money;
+use fapo_core::run::{CaseRecord, PASSED, cost};
 use fapo_core::stats::{Estimate, bootstrap_interval, estimate, sign_test};
 use std::collections::BTreeMap;
 
@@ -52,7 +53,7 @@ pub struct Comparison {
 /// A cost of a case, paired.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect {
-    /// `calls`, `prompt_tokens`, `completion_tokens`, `seconds`.
+    /// `calls`, `prompt_tokens`, `completion_tokens`, `dollars`, `seconds`.
     pub what: &'static str,
     /// Mean of the first run over the pairs for which both runs know it.
     pub mean_a: f64,
@@ -65,10 +66,11 @@ pub struct Effect {
 /// Reads one cost of a case; None where it is unknown.
 type Cost = fn(&CaseRecord) -> Option<f64>;
 
-const COSTS: [(&str, Cost); 4] = [
+const COSTS: [(&str, Cost); 5] = [
     ("calls", |record| Some(record.calls.len() as f64)),
     ("prompt_tokens", |record| tokens(record, |usage| usage.prompt_tokens)),
     ("completion_tokens", |record| tokens(record, |usage| usage.completion_tokens)),
+    ("dollars", |record| cost(&record.calls).map(Money::in_dollars)),
     ("seconds", |record| Some(record.steps.iter().map(|timed| timed.seconds).sum())),
 ];
 

@@ -4,6 +4,7 @@
 //! commit ran, with one sync for all of it: a case costs the workers no wait for the disk, and a crash at any byte
 //! loses at most the cases in flight. A case is reported finished only once its line is durable.
 
+use crate::account::Account;
 use crate::artifacts;
 use crate::case::{InFlight, one_case};
 use crate::folder::{self, Begun, RunFolder};
@@ -13,6 +14,7 @@ use crate::judge::RunJudges;
 pub use crate::services::Granted;
 use crate::spending::{Spending, Spent};
 use crate::stop::StopSignal;
+use crate::telemetry;
 use crate::totals::{Facts, Phase, Totals};
 use fapo_core::InputError;
 use fapo_core::case::Case;
@@ -26,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 /// Shortest time between two writes of a live `progress.json`: each costs a rename and a sync.
 const PROGRESS_EVERY_MS: i64 = 500;
@@ -51,6 +54,8 @@ pub struct Evaluation {
     pub granted: Granted,
     /// Most that the run may cost over all its starts.
     pub budget: Budget,
+    /// What it may cost together with other runs.
+    pub accounts: Vec<Arc<Account>>,
     /// Cases at one time, at least 1.
     pub workers: usize,
     /// Where the run goes.
@@ -138,7 +143,7 @@ pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + S
     let mut totals = Totals::default();
     records.iter().for_each(|record| totals.add(record));
 
-    let crew = Crew::start(run, &records, spent);
+    let crew = Crew::start(run, &run_id, &records, spent);
     let Crew { workers: _workers, mut finished, in_flight, spending } = crew;
     let mut batch = Vec::new();
     let mut progress_written: Option<jiff::Timestamp> = None;
@@ -204,7 +209,7 @@ struct Crew {
 
 impl Crew {
     /// Starts workers on the cases that have no record yet.
-    fn start(run: &Arc<Evaluation>, records: &[CaseRecord], spent: Spent) -> Self {
+    fn start(run: &Arc<Evaluation>, run_id: &str, records: &[CaseRecord], spent: Spent) -> Self {
         let done: BTreeSet<usize> = records.iter().map(|r| r.index).collect();
         let wanted = |index: &usize| run.part.as_ref().is_none_or(|part| part.contains(&run.cases[*index].case_id));
         let open: VecDeque<usize> = (0..run.cases.len()).filter(|index| !done.contains(index)).filter(wanted).collect();
@@ -213,21 +218,26 @@ impl Crew {
         // One place a worker: a slow disk stops the workers before records pile up.
         let (send, finished) = mpsc::channel(run.workers.max(1));
         let in_flight = Arc::<InFlight>::default();
-        let spending = Arc::new(Spending::begin(run.budget, spent.clone()));
+        let spending = Arc::new(Spending::begin(run.budget, &spent, &run.accounts));
         let judges = RunJudges::begin(&run.tenant_id, &run.granted.judges, &spending, &spent);
         let over = Arc::<AtomicBool>::default();
+        let whole = telemetry::run(&run.tenant_id, run_id, run.cases.len());
         let mut workers = JoinSet::new();
         for _ in 0..count {
             let (run, open, send) = (Arc::clone(run), Arc::clone(&open), send.clone());
             let (in_flight, spending, judges) = (Arc::clone(&in_flight), Arc::clone(&spending), judges.clone());
-            let over = Arc::clone(&over);
+            let (over, whole) = (Arc::clone(&over), whole.clone());
             workers.spawn(async move {
                 while !run.stop.is_set() && !over.load(Ordering::Relaxed) {
                     let next = open.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(index) = next else { return };
                     let record = {
                         let _here = in_flight.enter(index);
-                        one_case(&run, index, &spending, judges.as_ref()).await
+                        let span = telemetry::case(&whole, &run.cases[index].case_id);
+                        let case = one_case(&run, index, &spending, judges.as_ref());
+                        let record = case.instrument(span.clone()).await;
+                        telemetry::case_ended(&span, &record);
+                        record
                     };
                     // What one case may not pay for, no other may: the rest waits for the next start.
                     if record.fault.as_ref().is_some_and(|fault| fault.kind.is_spent()) {

@@ -3,6 +3,7 @@
 use crate::services::{Samples, call_model};
 use crate::spending::{Spending, Spent};
 use fapo_core::fault::FaultKind;
+use fapo_core::held::Held;
 use fapo_core::judge::{JudgeFault, JudgePrompts, Question, Verdict};
 use fapo_core::ports::{
     BoxFuture, ContentFault, GenerateRequest, JudgeServices, Provider, ProviderError, ServiceFault, Verdicts,
@@ -96,12 +97,13 @@ impl Drop for Reserved<'_> {
 pub(crate) struct CaseJudge {
     run: Arc<RunJudges>,
     samples: Samples,
+    held: Held,
     calls: Mutex<Vec<JudgeCall>>,
 }
 
 impl CaseJudge {
     pub(crate) fn new(run: &Arc<RunJudges>, epoch: u32) -> Self {
-        CaseJudge { run: Arc::clone(run), samples: Samples::of(epoch), calls: Mutex::default() }
+        CaseJudge { run: Arc::clone(run), samples: Samples::of(epoch), held: Held::default(), calls: Mutex::default() }
     }
 
     /// The calls of the case, in the order of their questions.
@@ -134,13 +136,17 @@ impl CaseJudge {
         // Counted as used until we know better: a call that is given up may have reached its service.
         reserved.used = true;
         let (record, ended) =
-            call_model(&self.run.spending, &self.run.tenant_id, &model.provider, request, sample).await;
+            call_model(&self.run.spending, &self.run.tenant_id, &model.provider, request, sample, &self.held).await;
         reserved.used = record.is_paid() || ended.is_err();
         (Some(record), ended)
     }
 }
 
 impl JudgeServices for CaseJudge {
+    fn held(&self) -> Held {
+        self.held.clone()
+    }
+
     fn ask(&self, questions: Vec<Question>) -> BoxFuture<'_, Result<Verdicts, ServiceFault>> {
         Box::pin(async move {
             let earlier = self.calls.lock().unwrap_or_else(PoisonError::into_inner).len();

@@ -1,9 +1,10 @@
 //! Evaluation: a chain over cases, a scorer over its answers, a journal, the artefacts.
 //!
 //! `evaluate` is the run; `folder` and `journal` keep it on disk through the port for files; `stored` reads runs
-//! back, `judge` serves a scorer's questions, `compare` sets two side by side, `gate` holds one against its tenant's rules, `recorded` puts outputs made elsewhere in
+//! back, `judge` serves a scorer's questions, `compare` sets two side by side, `account` is what several may cost together, `gate` holds one against its tenant's rules, `recorded` puts outputs made elsewhere in
 //! the place of a chain, `replay` runs a journalled case again with the replies it got.
 
+pub mod account;
 pub mod artifacts;
 mod case;
 pub mod compare;
@@ -21,5 +22,6 @@ mod services;
 mod spending;
 pub mod stop;
 pub mod stored;
+pub mod telemetry;
 mod totals;
 mod trial;

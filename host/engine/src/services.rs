@@ -2,6 +2,8 @@
 
 use crate::judge::Judges;
 use crate::spending::Spending;
+use crate::telemetry;
+use fapo_core::held::Held;
 use fapo_core::ports::{
     BoxFuture, CaseServices, ContentFault, FinishReason, GenerateRequest, Index, ModelCall, ObservedSearch, Provider,
     ProviderError, Replies, SearchRequest, SearchResults, ServiceFault,
@@ -11,6 +13,7 @@ use futures::future::join_all;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+use tracing::Instrument;
 
 /// Most hits of one search.
 const HITS_MAX: u32 = 100;
@@ -32,6 +35,7 @@ pub(crate) struct Services {
     granted: Granted,
     spending: Arc<Spending>,
     samples: Samples,
+    held: Held,
     records: Mutex<Records>,
 }
 
@@ -48,6 +52,7 @@ impl Services {
             granted,
             spending,
             samples: Samples::of(epoch),
+            held: Held::default(),
             records: Mutex::default(),
         }
     }
@@ -63,7 +68,7 @@ impl Services {
             let denied = ContentFault::Denied(request.model.clone());
             return (refused(unanswered(request), &denied), Err(denied.into()));
         };
-        call_model(&self.spending, &self.tenant_id, provider, request, sample).await
+        call_model(&self.spending, &self.tenant_id, provider, request, sample, &self.held).await
     }
 }
 
@@ -117,6 +122,7 @@ pub(crate) fn unanswered(request: &GenerateRequest) -> CallRecord {
         fault: None,
         content_fault: None,
         usage: None,
+        cost: None,
         model_served: None,
         fingerprint: None,
         cached: false,
@@ -138,8 +144,9 @@ pub(crate) async fn call_model(
     provider: &Arc<dyn Provider>,
     request: &GenerateRequest,
     sample: u32,
+    held: &Held,
 ) -> (CallRecord, Result<(), ProviderError>) {
-    let one = match spending.enter(request, provider.identity()["output_tokens_max"].as_u64()) {
+    let one = match spending.enter(request, provider.as_ref()) {
         Ok(one) => one,
         Err(spent) => return (CallRecord { fault: Some(spent.to_string()), ..unanswered(request) }, Err(spent.into())),
     };
@@ -150,8 +157,10 @@ pub(crate) async fn call_model(
         output_tokens_max: request.output_tokens_max,
         stop: request.stop.clone(),
         sample,
+        held: held.clone(),
     };
-    let answered = provider.generate(&call).await;
+    let span = telemetry::chat(request, provider.as_ref());
+    let answered = provider.generate(&call).instrument(span.clone()).await;
     let mut record = CallRecord { seconds: began.elapsed().as_secs_f64(), ..unanswered(request) };
     let ended = match answered {
         Ok(reply) => {
@@ -173,11 +182,16 @@ pub(crate) async fn call_model(
             Err(service.into())
         }
     };
-    one.settle(&record);
+    one.settle(&mut record);
+    telemetry::chat_ended(&span, &record);
     (record, ended)
 }
 
 impl CaseServices for Services {
+    fn held(&self) -> Held {
+        self.held.clone()
+    }
+
     fn generate(&self, requests: Vec<GenerateRequest>) -> BoxFuture<'_, Result<Replies, ServiceFault>> {
         Box::pin(async move {
             let numbered: Vec<u32> = requests.iter().map(|r| self.samples.number(r)).collect();

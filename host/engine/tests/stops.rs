@@ -195,6 +195,7 @@ fn evaluation(folder: &Path, chain: &Arc<FakeChain>, files: Arc<dyn RunFiles>) -
         earlier: Earlier::Stand,
         epoch: 0,
         budget: Budget::default(),
+        accounts: Vec::new(),
         part: None,
         stop: StopSignal::never(),
         files,

@@ -1,11 +1,14 @@
 //! The providers a route can name, and how a route becomes one.
 
-use crate::openai::{Api, ORIGIN_DEFAULT, OpenAi, OpenAiSettings};
+use crate::cassette::Replayed;
+use crate::openai::{Api, Aws, ORIGIN_DEFAULT, OpenAi, OpenAiSettings, Pace};
 use crate::scripted::Scripted;
 use fapo_core::InputError;
 use fapo_core::grants::ModelRoute;
 use fapo_core::ports::Provider;
+use fapo_core::price::Price;
 use secrecy::{ExposeSecret, SecretString};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +60,10 @@ pub struct RouteSources<'a> {
     pub text: &'a dyn Fn(&str) -> Result<String, InputError>,
     /// Value of an environment variable; none where it is not set.
     pub key: &'a dyn Fn(&str) -> Option<SecretString>,
+    /// All environment variables whose names begin so.
+    pub variables: &'a dyn Fn(&str) -> HashMap<String, String>,
+    /// What the tokens of a provider's model cost.
+    pub price: &'a dyn Fn(&str, &str) -> Option<Price>,
     /// Spreads the pauses between retries; two processes with different seeds do not come back together.
     pub jitter_seed: u64,
     /// Where the embedded model's file is kept.
@@ -74,6 +81,18 @@ const RETRIES: SettingHelp =
     SettingHelp { name: "retries_max", help: "retries after the first request, default 10, at most 100" };
 const BACKOFF: SettingHelp =
     SettingHelp { name: "retry_backoff_ms", help: "longest first pause in milliseconds, default 1000; doubles" };
+const RECORD: SettingHelp =
+    SettingHelp { name: "record", help: "JSONL file that every reply is written to; not written where absent" };
+const CONCURRENCY: SettingHelp = SettingHelp {
+    name: "concurrency_max",
+    help: "most requests under way; without it the service's own refusals bound them",
+};
+const REQUESTS: SettingHelp =
+    SettingHelp { name: "requests_per_minute_max", help: "most requests a minute; no bound where absent" };
+const TOKENS: SettingHelp = SettingHelp {
+    name: "tokens_per_minute_max",
+    help: "most tokens a minute, prompts and replies; no bound where absent",
+};
 
 /// All providers, in the order of the help.
 pub const PROVIDERS: &[ProviderKind] = &[
@@ -95,6 +114,10 @@ pub const PROVIDERS: &[ProviderKind] = &[
             TIMEOUT,
             RETRIES,
             BACKOFF,
+            CONCURRENCY,
+            REQUESTS,
+            TOKENS,
+            RECORD,
         ],
         connect: connect_openai,
     },
@@ -112,6 +135,10 @@ pub const PROVIDERS: &[ProviderKind] = &[
             TIMEOUT,
             RETRIES,
             BACKOFF,
+            CONCURRENCY,
+            REQUESTS,
+            TOKENS,
+            RECORD,
         ],
         connect: connect_anthropic,
     },
@@ -130,23 +157,41 @@ pub const PROVIDERS: &[ProviderKind] = &[
             TIMEOUT,
             RETRIES,
             BACKOFF,
+            CONCURRENCY,
+            REQUESTS,
+            TOKENS,
+            RECORD,
         ],
         connect: connect_baseten,
     },
     ProviderKind {
         name: "sagemaker",
-        summary: "an endpoint before a SageMaker model, called with x-api-key as the original does",
+        summary: "a SageMaker endpoint, by a signature of Amazon's or through a gateway that takes x-api-key",
         costly: true,
         settings: &[
-            SettingHelp { name: "origin", help: "the endpoint's whole URL, required" },
-            SettingHelp { name: "key_env", help: "environment variable that holds the key, default X_API_KEY" },
-            SettingHelp { name: "model", help: "a name for records; the endpoint knows its own" },
+            SettingHelp {
+                name: "region",
+                help: "region that requests are signed for, with the credentials of Amazon's chain; without it x-api-key is sent",
+            },
+            SettingHelp {
+                name: "origin",
+                help: "the endpoint's whole URL; with `region` by default that of the endpoint called `model`",
+            },
+            SettingHelp {
+                name: "key_env",
+                help: "environment variable that holds the key, default X_API_KEY; not with `region`",
+            },
+            SettingHelp { name: "model", help: "the endpoint's name; without `region` a name for records" },
             SettingHelp { name: "temperature", help: "0 to 2, default 0" },
             TOP_P,
             CAP,
             TIMEOUT,
             RETRIES,
             BACKOFF,
+            CONCURRENCY,
+            REQUESTS,
+            TOKENS,
+            RECORD,
         ],
         connect: connect_sagemaker,
     },
@@ -156,6 +201,13 @@ pub const PROVIDERS: &[ProviderKind] = &[
         costly: false,
         settings: &[SettingHelp { name: "rules", help: "JSONL file of rules, required" }],
         connect: connect_scripted,
+    },
+    ProviderKind {
+        name: "replay",
+        summary: "answers from a cassette that the setting `record` of another route has written: free, without a network",
+        costly: false,
+        settings: &[SettingHelp { name: "cassette", help: "JSONL file of recorded calls, required" }],
+        connect: connect_replay,
     },
     ProviderKind {
         name: "embedded",
@@ -210,13 +262,45 @@ fn connect_baseten(route: &ModelRoute, sources: &RouteSources<'_>) -> Connected 
 }
 
 fn connect_sagemaker(route: &ModelRoute, sources: &RouteSources<'_>) -> Connected {
+    if let Some(region) = &route.region {
+        return connect_signed(route, sources, region);
+    }
     let origin = route.origin.clone().ok_or_else(|| {
-        InputError::new("`origin`", "a sagemaker route needs `origin`")
-            .hint("add origin = \"<the endpoint's URL>\" to its table")
+        InputError::new("`origin`", "a sagemaker route without `region` needs `origin`").hint(
+            "add origin = \"<the endpoint's URL>\" to its table, or region = \"<region>\" and model = \"<endpoint>\"",
+        )
     })?;
     let key_env = route.key_env.as_deref().unwrap_or("X_API_KEY");
     let name = route.model.clone().unwrap_or_else(|| "endpoint".to_owned());
     served(route, sources, Api::Endpoint, origin, Some(key_env), name)
+}
+
+fn connect_signed(route: &ModelRoute, sources: &RouteSources<'_>, region: &str) -> Connected {
+    let is_name = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    if !is_name(region) {
+        return Err(
+            InputError::new("`region`", format!("{region:?} is no region")).hint("a region looks like eu-central-1")
+        );
+    }
+    if route.key_env.is_some() {
+        return Err(InputError::new("`key_env`", "a route with `region` signs its requests and sends no key")
+            .hint("take one of the two out"));
+    }
+    let name = model(route)?;
+    if !is_name(&name) {
+        return Err(InputError::new("`model`", format!("{name:?} is no endpoint's name"))
+            .hint("an endpoint's name is letters, digits and -"));
+    }
+    let origin = route.origin.clone();
+    let origin = origin
+        .unwrap_or_else(|| format!("https://runtime.sagemaker.{region}.amazonaws.com/endpoints/{name}/invocations"));
+    let aws = Aws {
+        region: region.to_owned(),
+        home: (sources.key)("HOME").map(|home| home.expose_secret().into()),
+        variables: (sources.variables)("AWS_"),
+    };
+    let settings = settings(route, sources, Api::Endpoint, origin, None, name)?;
+    Ok(Arc::new(OpenAi::new(OpenAiSettings { aws: Some(aws), ..settings })?))
 }
 
 fn model(route: &ModelRoute) -> Result<String, InputError> {
@@ -235,10 +319,23 @@ fn served(
     key_env: Option<&str>,
     model: String,
 ) -> Connected {
-    Ok(Arc::new(OpenAi::new(OpenAiSettings {
+    Ok(Arc::new(OpenAi::new(settings(route, sources, api, origin, key_env, model)?)?))
+}
+
+fn settings(
+    route: &ModelRoute,
+    sources: &RouteSources<'_>,
+    api: Api,
+    origin: String,
+    key_env: Option<&str>,
+    model: String,
+) -> Result<OpenAiSettings, InputError> {
+    Ok(OpenAiSettings {
         api,
         origin,
+        price: (sources.price)(&route.provider, &model),
         key: key_env.map(|variable| key(variable, sources)).transpose()?,
+        aws: None,
         key_env: key_env.map(str::to_owned),
         model,
         temperature: route.temperature,
@@ -248,8 +345,13 @@ fn served(
         timeout: Duration::from_millis(route.timeout_ms),
         retries_max: route.retries_max,
         retry_backoff: Duration::from_millis(route.retry_backoff_ms),
+        pace: Pace {
+            concurrency_max: route.concurrency_max,
+            requests_per_minute: route.requests_per_minute_max,
+            tokens_per_minute: route.tokens_per_minute_max,
+        },
         jitter_seed: sources.jitter_seed,
-    })?))
+    })
 }
 
 fn key(variable: &str, sources: &RouteSources<'_>) -> Result<SecretString, InputError> {
@@ -265,6 +367,13 @@ fn connect_scripted(route: &ModelRoute, sources: &RouteSources<'_>) -> Connected
         InputError::new("`rules`", "a scripted route needs `rules`").hint("add rules = \"<file>\" to its table")
     })?;
     Ok(Arc::new(Scripted::from_rules(file, &(sources.text)(file)?)?))
+}
+
+fn connect_replay(route: &ModelRoute, sources: &RouteSources<'_>) -> Connected {
+    let file = route.cassette.as_deref().ok_or_else(|| {
+        InputError::new("`cassette`", "a replay route needs `cassette`").hint("add cassette = \"<file>\" to its table")
+    })?;
+    Ok(Arc::new(Replayed::new(file, &(sources.text)(file)?)?))
 }
 
 #[cfg(feature = "embedded")]

@@ -4,6 +4,7 @@ use crate::defence::{Defence, Defences};
 use crate::ring::{LogRing, StreamRing};
 use crate::virtual_wasi;
 use fapo_core::fault::FaultKind;
+use fapo_core::held::Held;
 use fapo_core::limits::Limits;
 use fapo_core::ports::{NodesUsed, ResourceUse, WallTime};
 use std::future::Future;
@@ -144,6 +145,16 @@ impl Base {
         Duration::from_millis(if guarded { self.limits.host_call_wall_ms } else { u64::MAX >> 20 })
     }
 
+    /// Waits for model calls, and counts how long they worked and how long they were held.
+    pub(crate) async fn served<T>(&mut self, held: &Held, call: impl Future<Output = T>) -> wasmtime::Result<T> {
+        let (began, held_before) = (Instant::now(), held.total());
+        let answer = in_time(self.host_call_wall(), held, call).await;
+        let limiter = (held.total() - held_before).as_secs_f64();
+        self.wall.limiter += limiter;
+        self.wall.provider += (began.elapsed().as_secs_f64() - limiter).max(0.0);
+        answer
+    }
+
     /// Notes a call that the role may not make.
     pub(crate) fn deny(&mut self, what: &str) {
         if self.denials.len() < 16 {
@@ -154,10 +165,10 @@ impl Base {
     /// What was used so far; `fuel` is what the store has left.
     pub(crate) fn used(&mut self, fuel_left: u64) -> ResourceUse {
         let (log, log_lines_lost) = self.log.take();
-        let waited = self.wall.provider + self.wall.retrieval + self.wall.nodes;
+        let waited = self.wall.provider + self.wall.limiter + self.wall.retrieval + self.wall.nodes;
         self.wall.guest = (self.began.elapsed().as_secs_f64() - waited).max(0.0);
-        let WallTime { guest, provider, retrieval, nodes, .. } = &mut self.wall;
-        for part in [guest, provider, retrieval, nodes] {
+        let WallTime { guest, provider, limiter, retrieval, nodes, .. } = &mut self.wall;
+        for part in [guest, provider, limiter, retrieval, nodes] {
             *part = to_micros(*part);
         }
         ResourceUse {
@@ -214,9 +225,32 @@ pub(crate) fn to_micros(seconds: f64) -> f64 {
     (seconds * 1e6).round() / 1e6
 }
 
-/// `call`, ended where it takes longer than `wall`.
-pub(crate) async fn in_time<T>(wall: Duration, call: impl Future<Output = T>) -> wasmtime::Result<T> {
-    tokio::time::timeout(wall, call).await.map_err(|_| {
+/// Shortest time between two looks at a call that is held.
+const HELD_LOOK: Duration = Duration::from_millis(5);
+
+/// Works for longer than it may.
+pub(crate) struct Overdue;
+
+/// `call`, ended where it works for longer than `wall`; what it is `held` for is no work.
+pub(crate) async fn within<T>(wall: Duration, held: &Held, call: impl Future<Output = T>) -> Result<T, Overdue> {
+    let (began, held_before) = (Instant::now(), held.total());
+    let mut call = std::pin::pin!(call);
+    let mut left = wall;
+    loop {
+        if let Ok(answer) = tokio::time::timeout(left, &mut call).await {
+            return Ok(answer);
+        }
+        let worked = began.elapsed().saturating_sub(held.total() - held_before);
+        if worked >= wall {
+            return Err(Overdue);
+        }
+        left = (wall - worked).max(HELD_LOOK);
+    }
+}
+
+/// A host call, ended where it works for longer than `wall`.
+pub(crate) async fn in_time<T>(wall: Duration, held: &Held, call: impl Future<Output = T>) -> wasmtime::Result<T> {
+    within(wall, held, call).await.map_err(|Overdue| {
         wasmtime::Error::new(LimitPassed {
             limit: "host_call_wall_ms",
             message: format!("one host call took longer than {} ms", wall.as_millis()),
@@ -264,3 +298,29 @@ macro_rules! with_base {
     };
 }
 pub(crate) use with_base;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{pending, poll_fn};
+    use std::task::Poll;
+
+    #[tokio::test]
+    async fn what_a_case_is_held_for_is_no_work() {
+        let wall = Duration::from_millis(1);
+        let held = Held::default();
+        let mut holding = None;
+        let mut polls = 0;
+        // Held from its first poll to its fifth: each look at it is a time of `wall` that has passed.
+        let call = poll_fn(|_| {
+            polls += 1;
+            holding.get_or_insert_with(|| held.hold());
+            if polls == 5 { Poll::Ready("answered") } else { Poll::Pending }
+        });
+        assert!(matches!(within(wall, &held, call).await, Ok("answered")));
+        drop(holding);
+        assert!(within(wall, &held, pending::<()>()).await.is_err(), "what was held before does not count");
+        let error = in_time(wall, &held, pending::<()>()).await.expect_err("it works for too long");
+        assert!(error.to_string().contains("one host call took longer than 1 ms"), "{error}");
+    }
+}

@@ -1,6 +1,6 @@
 //! The chain role: a store that reaches the case's services, one case per store.
 
-use crate::base::{Base, in_time, invalid_call, to_micros, with_base};
+use crate::base::{Base, Overdue, in_time, invalid_call, to_micros, with_base, within};
 use crate::bindings::exports::fapo::tenant::chain::{Guest, GuestIndices};
 use crate::bindings::fapo::tenant::{judge_model, nodes, provider, retrieval};
 use crate::convert;
@@ -84,9 +84,7 @@ impl provider::Host for ChainState {
     ) -> wasmtime::Result<Vec<Result<provider::Generation, provider::ProviderError>>> {
         let (requests, ids, bytes) = asked(requests);
         let services = self.call(&ids, bytes)?;
-        let began = Instant::now();
-        let served = in_time(self.base.host_call_wall(), services.generate(requests)).await;
-        self.base.wall.provider += began.elapsed().as_secs_f64();
+        let served = self.base.served(&services.held(), services.generate(requests)).await;
         let replies = served?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         for fault in replies.iter().filter_map(|r| r.as_ref().err()) {
             if let ContentFault::Denied(name) = fault {
@@ -169,7 +167,7 @@ impl retrieval::Host for ChainState {
         let (requests, ids, bytes) = searched(requests);
         let services = self.call(&ids, bytes)?;
         let began = Instant::now();
-        let served = in_time(self.base.host_call_wall(), services.search(requests)).await;
+        let served = in_time(self.base.host_call_wall(), &services.held(), services.search(requests)).await;
         self.base.wall.retrieval += began.elapsed().as_secs_f64();
         let results = served?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         let mut answers = Vec::with_capacity(results.len());
@@ -227,7 +225,7 @@ impl nodes::Host for ChainState {
             }
         });
         let began = Instant::now();
-        let ended = in_time(self.base.host_call_wall(), futures::future::join_all(calls)).await;
+        let ended = in_time(self.base.host_call_wall(), &services.held(), futures::future::join_all(calls)).await;
         self.base.wall.nodes += began.elapsed().as_secs_f64();
         let ended = ended?;
         let mut answers = Vec::with_capacity(ended.len());
@@ -566,9 +564,10 @@ impl Chain for ChainComponent {
     ) -> BoxFuture<'a, ChainOutcome> {
         Box::pin(async move {
             let wall = Duration::from_millis(self.limits.case_wall_ms);
-            match tokio::time::timeout(wall, self.run_case(definition, input, services)).await {
+            let held = services.held();
+            match within(wall, &held, self.run_case(definition, input, services)).await {
                 Ok(outcome) => outcome,
-                Err(_) => ChainOutcome {
+                Err(Overdue) => ChainOutcome {
                     fault: Some(Fault::new(
                         Phase::Host,
                         FaultKind::TimedOut,

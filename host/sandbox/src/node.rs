@@ -85,9 +85,7 @@ impl provider::Host for NodeState {
             self.base.deny(&format!("provider {}", cut(&request.model)));
             return Ok(requests.iter().map(|r| Err(provider::ProviderError::Denied(cut(&r.model).into()))).collect());
         }
-        let began = Instant::now();
-        let served = in_time(self.base.host_call_wall(), self.services.generate(requests)).await;
-        self.base.wall.provider += began.elapsed().as_secs_f64();
+        let served = self.base.served(&self.services.held(), self.services.generate(requests)).await;
         let replies = served?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         Ok(replies.into_iter().map(|r| r.map(generation).map_err(provider_error)).collect())
     }
@@ -113,7 +111,7 @@ impl retrieval::Host for NodeState {
             return Ok(requests.iter().map(|r| Err(retrieval::RetrievalError::Denied(cut(&r.index).into()))).collect());
         }
         let began = Instant::now();
-        let served = in_time(self.base.host_call_wall(), self.services.search(requests)).await;
+        let served = in_time(self.base.host_call_wall(), &self.services.held(), self.services.search(requests)).await;
         self.base.wall.retrieval += began.elapsed().as_secs_f64();
         let results = served?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         let answer = |result: Result<_, ContentFault>| match result {

@@ -4,7 +4,7 @@
 //! component of several roles imports them, they are answered `denied` and counted. A judge is reached through a port
 //! that takes names and values and no message: the host makes the prompt.
 
-use crate::base::{Base, in_time, to_micros, with_base};
+use crate::base::{Base, Overdue, to_micros, with_base, within};
 use crate::bindings::exports::fapo::tenant::scorer::{self, Guest, GuestIndices};
 use crate::bindings::fapo::tenant::{judge_model, nodes, provider, retrieval};
 use crate::chain::cut;
@@ -125,9 +125,7 @@ impl judge_model::Host for ScorerState {
             return Ok(questions.iter().map(|q| Err(judge_model::JudgeError::Denied(cut(&q.model).into()))).collect());
         };
         self.base.count_judge_calls(questions.iter().map(Question::calls).sum())?;
-        let began = Instant::now();
-        let asked = in_time(self.base.host_call_wall(), judge.ask(questions)).await;
-        self.base.wall.provider += began.elapsed().as_secs_f64();
+        let asked = self.base.served(&judge.held(), judge.ask(questions)).await;
         let verdicts = asked?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         for denied in verdicts.iter().filter_map(|v| match v {
             Err(JudgeFault::Content(ContentFault::Denied(name))) => Some(name),
@@ -332,9 +330,10 @@ impl Scorer for ScorerComponent {
         Box::pin(async move {
             let wall = Duration::from_millis(self.limits.case_wall_ms);
             let profile = profile.to_string();
-            match tokio::time::timeout(wall, self.score_case(finished, &profile, judge)).await {
+            let held = judge.as_ref().map(|judge| judge.held()).unwrap_or_default();
+            match within(wall, &held, self.score_case(finished, &profile, judge)).await {
                 Ok(outcome) => outcome,
-                Err(_) => ScoreOutcome {
+                Err(Overdue) => ScoreOutcome {
                     result: Err(Fault::new(
                         Phase::Scorer,
                         FaultKind::TimedOut,

@@ -81,7 +81,9 @@ impl std::ops::AddAssign for TrialCalls {
 pub struct TrialBudget {
     /// Attempts, blocked ones included.
     pub variants_max: u32,
-    /// Paid calls; a variant is begun only if one call a case for each calling node would fit.
+    /// Paid calls; a variant is begun only if one call a case for each calling node would fit. No part of what a trial
+    /// is: with more it goes on.
+    #[serde(skip)]
     pub calls_max: u64,
     /// Milliseconds of one start after which no further variant is begun. No part of what a trial is: a longer start
     /// goes on where a shorter one ended.

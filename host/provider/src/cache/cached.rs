@@ -3,6 +3,7 @@
 use super::ResponseCache;
 use fapo_core::digest;
 use fapo_core::ports::{BoxFuture, ModelCall, ModelReply, Provider, ProviderError};
+use fapo_core::price::Price;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -55,6 +56,10 @@ impl Provider for Cached {
     /// That of the inner provider: a reply does not depend on where it was kept.
     fn identity(&self) -> Value {
         self.inner.identity()
+    }
+
+    fn price(&self) -> Option<Price> {
+        self.inner.price()
     }
 
     fn generate<'a>(&'a self, call: &'a ModelCall) -> BoxFuture<'a, Result<ModelReply, ProviderError>> {

@@ -1,4 +1,6 @@
-//! The file of replies: opened, set aside when damaged, read, written.
+//! The files of replies: opened, set aside when damaged, read, written. There are two, a young one that replies are
+//! written to and an old one that is only read: where the young one is full when it is opened, it becomes the old one,
+//! and what was the old one is forgotten. So the cache stays below its bound and keeps what it got last.
 
 use fapo_core::ports::ModelReply;
 use redb::backends::FileBackend;
@@ -15,27 +17,55 @@ const FILE_NAME: &str = "replies.redb";
 const REPLIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("replies-1");
 /// redb's own pages in memory.
 const PAGES_BYTES_MAX: usize = 32 << 20;
-/// A longer file gets no more replies: some 130,000 of 4 kB. Opening checks the whole file (measured: 2 ms a MB), so
-/// this bounds that to about a second.
-const FILE_BYTES_MAX: u64 = 512 << 20;
+/// The old file.
+const OLD_NAME: &str = "replies.old.redb";
+/// Both files together: some 130,000 replies of 4 kB. Opening checks them whole (measured: 2 ms a MB), so this bounds
+/// that to about a second.
+pub(super) const BYTES_MAX: u64 = 512 << 20;
 
 /// Replies with their keys, on their way to the file.
 pub(super) type Batch = HashMap<String, Arc<ModelReply>>;
 
-/// An open file of replies; its owner alone has it.
+/// The open files of replies; their owner alone has them.
 pub(super) struct Disk {
+    young: Replies,
+    old: Option<Replies>,
+    /// Most bytes of each of the two.
+    bytes_max: u64,
+}
+
+struct Replies {
     database: Database,
     /// The same file, to ask for its length.
     file: File,
 }
 
-/// Opens the file of `folder`, and says if a damaged one was set aside. An error is a whole sentence.
-pub(super) fn open(folder: &Path) -> Result<(Disk, Option<String>), String> {
+/// Opens the files of `folder`, which together stay below `bytes_max`, and says if a damaged one was set aside. An error
+/// is a whole sentence.
+pub(super) fn open(folder: &Path, bytes_max: u64) -> Result<(Disk, Option<String>), String> {
+    let (mut young, note) = open_young(folder)?;
+    let (path, old_path) = (folder.join(FILE_NAME), folder.join(OLD_NAME));
+    let bytes_max = bytes_max / 2;
+    let is_full = young.file.metadata().is_ok_and(|about| about.len() > bytes_max);
+    if is_full {
+        drop(young);
+        std::fs::rename(&path, &old_path).map_err(|error| format!("{}: {error}", path.display()))?;
+        young = open_young(folder)?.0;
+    }
+    let old = if old_path.exists() { database(&old_path).ok() } else { None };
+    if old.is_none() {
+        // Damaged, or not there: its replies will be paid again.
+        let _ = std::fs::remove_file(&old_path);
+    }
+    Ok((Disk { young, old, bytes_max }, note))
+}
+
+fn open_young(folder: &Path) -> Result<(Replies, Option<String>), String> {
     let path = folder.join(FILE_NAME);
     let said = |error: &dyn std::fmt::Display| format!("the response cache {} cannot be used: {error}", path.display());
     make_folder(folder).map_err(|error| said(&error))?;
     match database(&path) {
-        Ok(disk) => Ok((disk, None)),
+        Ok(replies) => Ok((replies, None)),
         Err(DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) => {
             Err(format!("the response cache {} is in use by another process", path.display()))
         }
@@ -47,7 +77,7 @@ pub(super) fn open(folder: &Path) -> Result<(Disk, Option<String>), String> {
                 path.display(),
                 aside.display()
             );
-            database(&path).map(|disk| (disk, Some(note))).map_err(|error| said(&error))
+            database(&path).map(|replies| (replies, Some(note))).map_err(|error| said(&error))
         }
         Err(error) => Err(said(&error)),
     }
@@ -61,7 +91,7 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
-fn database(path: &Path) -> Result<Disk, DatabaseError> {
+fn database(path: &Path) -> Result<Replies, DatabaseError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -73,7 +103,7 @@ fn database(path: &Path) -> Result<Disk, DatabaseError> {
         // Without it, redb trusts what it reads, and a damaged page may be a panic in the middle of a run.
         .set_check_integrity_on_open(true)
         .create_with_backend(FileBackend::new(file)?)?;
-    Ok(Disk { database, file: length })
+    Ok(Replies { database, file: length })
 }
 
 fn is_damage(error: &DatabaseError) -> bool {
@@ -91,19 +121,25 @@ fn is_damage(error: &DatabaseError) -> bool {
 impl Disk {
     /// The kept reply. One that cannot be read is no reply: it will be paid again and replaced.
     pub(super) fn find(&self, key: &str) -> Option<ModelReply> {
-        // A file without replies has no table.
-        let table = self.database.begin_read().ok()?.open_table(REPLIES).ok()?;
-        let bytes = table.get(key).ok()??;
-        serde_json::from_slice(bytes.value()).ok()
+        self.young.find(key).or_else(|| self.old.as_ref()?.find(key))
     }
 
     /// Writes a batch and forces it to the disk.
     pub(super) fn write(&self, batch: &Batch) -> Result<(), String> {
-        let length = self.file.metadata().map_err(|error| error.to_string())?.len();
-        if length > FILE_BYTES_MAX {
-            return Err(format!("its file has reached {FILE_BYTES_MAX} bytes: delete it to begin a new one"));
+        let length = self.young.file.metadata().map_err(|error| error.to_string())?.len();
+        if length > self.bytes_max.saturating_mul(2) {
+            return Err("the file of replies is full; the next start begins a new one".to_owned());
         }
-        self.commit(batch).map_err(|error| error.to_string())
+        self.young.commit(batch).map_err(|error| error.to_string())
+    }
+}
+
+impl Replies {
+    fn find(&self, key: &str) -> Option<ModelReply> {
+        // A file without replies has no table.
+        let table = self.database.begin_read().ok()?.open_table(REPLIES).ok()?;
+        let bytes = table.get(key).ok()??;
+        serde_json::from_slice(bytes.value()).ok()
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), redb::Error> {

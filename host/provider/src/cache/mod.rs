@@ -17,7 +17,7 @@ use std::path::Path;
 
 /// Replies by the digest of their call, shared by all providers of a process.
 ///
-/// They outlive the process in one file of a folder. Keeping a reply costs its caller no disk access: one thread
+/// They outlive the process in a folder; where its bound is reached, the oldest half is forgotten by the next start. Keeping a reply costs its caller no disk access: one thread
 /// writes what has come together and forces it to the disk, so a killed process loses the last moment at most.
 /// Dropping the cache writes the rest. Of some 35 µs that a hit costs, most is the digest of its prompt: no second
 /// layer in memory stands before the file.
@@ -34,7 +34,13 @@ impl ResponseCache {
     /// Where another process has the file, or it cannot be used, replies are kept in memory; a damaged file is set
     /// aside and begun anew. Either way the run goes on, and [`ResponseCache::note`] says what happened.
     pub fn open(folder: &Path) -> Self {
-        match disk::open(folder) {
+        Self::open_within(folder, disk::BYTES_MAX)
+    }
+
+    /// As [`ResponseCache::open`], with another bound on the bytes of its files than 512 MiB. What is kept stays below
+    /// it from one start to the next; a single start may reach twice as much before it keeps no more.
+    pub fn open_within(folder: &Path, bytes_max: u64) -> Self {
+        match disk::open(folder, bytes_max) {
             Ok((database, note)) => ResponseCache { note, ..Self::with(Shelf::on_disk(database)) },
             Err(why) => {
                 let note = format!("{why}; replies of this run are kept in memory only");

@@ -17,6 +17,7 @@ use batch::{Job, Threads};
 use fapo_core::InputError;
 use fapo_core::fault::FaultKind;
 use fapo_core::ports::{BoxFuture, ModelCall, ModelReply, Provider, ProviderError, ServiceFault};
+use fapo_core::price::Price;
 use fapo_template::{Message, Role};
 use llama::{Cache, Llama};
 use serde_json::{Value, json};
@@ -62,6 +63,10 @@ impl Provider for Embedded {
         json!({"provider": "embedded", "file": self.digest, "temperature": self.settings.temperature,
                "top_p": self.settings.top_p, "output_tokens_max": self.settings.output_tokens_max,
                "seed": self.settings.seed, "requantised": llama::REQUANTISED, "engine": 2})
+    }
+
+    fn price(&self) -> Option<Price> {
+        Some(Price::default())
     }
 
     fn generate<'a>(&'a self, call: &'a ModelCall) -> BoxFuture<'a, Result<ModelReply, ProviderError>> {

@@ -121,7 +121,14 @@ fn call(shots: &[(&str, &str)], asked: &str, sample: u32) -> ModelCall {
         messages.push(message(Role::Assistant, answer));
     }
     messages.push(message(Role::User, asked));
-    ModelCall { tenant_id: "t".into(), messages, output_tokens_max: None, stop: vec![], sample }
+    ModelCall {
+        tenant_id: "t".into(),
+        messages,
+        output_tokens_max: None,
+        stop: vec![],
+        sample,
+        held: fapo_core::held::Held::default(),
+    }
 }
 
 fn reply(provider: &Embedded, call: &ModelCall) -> ModelReply {

@@ -1,5 +1,7 @@
 //! One POST and its whole answer, within a deadline and a size.
 
+use super::aws::Signature;
+use super::quota::Quotas;
 use super::retry;
 use super::settings::OpenAiSettings;
 use fapo_core::InputError;
@@ -16,10 +18,13 @@ pub(super) const ANSWER_BYTES_MAX: usize = 8 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whatever the service said.
+#[derive(Clone)]
 pub(super) struct Answer {
     pub(super) status: u16,
     /// The pause it asks for.
     pub(super) retry_after: Option<Duration>,
+    /// What it says is left.
+    pub(super) quotas: Quotas,
     /// Where it points to.
     pub(super) location: Option<String>,
     pub(super) body: Vec<u8>,
@@ -30,6 +35,8 @@ pub(super) enum Trouble {
     TimedOut,
     Unreachable(String),
     Cut(String),
+    /// It could not be signed.
+    Unsigned(String),
     TooLarge,
 }
 
@@ -38,6 +45,7 @@ pub(super) struct Connection {
     client: Client,
     url: Url,
     key: Option<(HeaderName, HeaderValue)>,
+    signature: Option<Signature>,
     further: Option<(HeaderName, HeaderValue)>,
     timeout: Duration,
 }
@@ -47,7 +55,9 @@ impl Connection {
         let url = settings.url()?;
         let key = settings.key.as_ref().map(|key| key_header(settings, key)).transpose()?;
         let further = settings.api.headers();
-        Ok(Connection { client: client(&url)?, url, key, further, timeout: settings.timeout })
+        let client = client(&url)?;
+        let signature = settings.aws.as_ref().map(|aws| Signature::new(aws, client.clone()));
+        Ok(Connection { client, url, key, signature, further, timeout: settings.timeout })
     }
 
     /// Posts `body`; `now` is for a `Retry-After` that names a date.
@@ -56,7 +66,12 @@ impl Connection {
     }
 
     async fn exchange(&self, body: Vec<u8>, now: SystemTime) -> Result<Answer, Trouble> {
-        let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/json").body(body);
+        let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/json");
+        if let Some(signature) = &self.signature {
+            // `headers` replaces those of the same name.
+            request = request.headers(signature.headers(&self.url, &body).await.map_err(Trouble::Unsigned)?);
+        }
+        request = request.body(body);
         for (name, value) in self.key.iter().chain(&self.further) {
             request = request.header(name.clone(), value.clone());
         }
@@ -64,6 +79,7 @@ impl Connection {
         let mut answer = Answer {
             status: response.status().as_u16(),
             retry_after: retry::asked(response.headers(), now),
+            quotas: Quotas::seen(response.headers(), now),
             location: response.headers().get("location").map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned()),
             body: Vec::new(),
         };
@@ -87,10 +103,15 @@ fn key_header(settings: &OpenAiSettings, key: &SecretString) -> Result<(HeaderNa
     Ok((name, value))
 }
 
+/// Gives the process the cryptography that its TLS connections need.
+pub fn prepare_tls() {
+    // It fails where the process has one already, which then serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// A client that goes where the operator said and nowhere else: redirects are not followed.
 fn client(url: &Url) -> Result<Client, InputError> {
-    // It fails where the process has a provider already, which then serves as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    prepare_tls();
     let mut builder = Client::builder()
         .redirect(Policy::none())
         .retry(reqwest::retry::never())

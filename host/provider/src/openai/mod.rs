@@ -5,25 +5,32 @@
 //! would carry the prompt (and the key) to a place the operator did not name.
 
 mod api;
+mod aws;
 mod body;
 mod explain;
 mod http;
+mod quota;
 mod quote;
 mod refusal;
 mod reply;
 mod retry;
 mod said;
 mod settings;
+mod traffic;
 
 pub use api::Api;
+pub use aws::Aws;
 pub use settings::{ORIGIN_DEFAULT, OpenAiSettings};
+pub use traffic::Pace;
 
 use crate::sleeper::{Sleeper, TokioSleeper};
 use body::{CapField, Family};
 use fapo_core::InputError;
 use fapo_core::fault::FaultKind;
 use fapo_core::ports::{BoxFuture, ContentFault, ModelCall, ModelReply, Provider, ProviderError};
+use fapo_core::price::Price;
 pub(crate) use http::causes;
+pub use http::prepare_tls;
 use http::{Answer, Connection, Trouble};
 use refusal::Refusal;
 use retry::Pauses;
@@ -31,6 +38,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use traffic::{End, Traffic};
 
 /// Pause between two looks at a server that loads its model.
 const LOADING_PAUSE: Duration = Duration::from_secs(1);
@@ -39,6 +47,9 @@ const LOADING_LOOKS_MAX: u32 = 600;
 /// Retries after answers of status 200 that are none: each may have been paid for, and an origin that is no model
 /// service never comes right.
 const NONSENSE_RETRIES_MAX: u32 = 2;
+
+/// Bytes of a request that are counted as one token before the service has counted.
+const BYTES_PER_TOKEN: usize = 4;
 
 /// A route to one model of one service.
 ///
@@ -50,6 +61,7 @@ pub struct OpenAi {
     family: Family,
     /// The name of the token cap that worked: the family's, until the service refuses it.
     cap_is_completion_tokens: AtomicBool,
+    traffic: Traffic,
     sleeper: Arc<dyn Sleeper>,
 }
 
@@ -77,7 +89,8 @@ impl OpenAi {
         let connection = Connection::to(&settings)?;
         let family = Family::of(&settings.model);
         let cap_is_completion_tokens = AtomicBool::new(family.cap_field() == CapField::MaxCompletionTokens);
-        Ok(OpenAi { settings, connection, family, cap_is_completion_tokens, sleeper })
+        let traffic = Traffic::new(settings.pace, Arc::clone(&sleeper));
+        Ok(OpenAi { settings, connection, family, cap_is_completion_tokens, traffic, sleeper })
     }
 
     async fn call(&self, call: &ModelCall) -> Result<ModelReply, ProviderError> {
@@ -89,7 +102,7 @@ impl OpenAi {
         // Bounded: one swap of the cap's name, `LOADING_LOOKS_MAX` looks and `retries_max` retries.
         loop {
             attempts += 1;
-            let refusal = match self.attempt(&body).await {
+            let refusal = match self.attempt(&body, call).await {
                 Ok(reply) => {
                     self.cap_is_completion_tokens.store(cap_field == CapField::MaxCompletionTokens, Ordering::Relaxed);
                     return Ok(ModelReply { attempts, ..reply });
@@ -126,19 +139,33 @@ impl OpenAi {
                     pause.ok_or_else(|| give_up(FaultKind::Malformed, &text))?
                 }
             };
+            let _holding = call.held.hold();
             self.sleeper.sleep(pause).await;
         }
     }
 
-    async fn attempt(&self, body: &[u8]) -> Result<ModelReply, Refusal> {
+    async fn attempt(&self, body: &[u8], call: &ModelCall) -> Result<ModelReply, Refusal> {
+        let place = self.traffic.enter(self.tokens(body, call), &call.held).await;
         let answer = self.connection.post(body.to_vec(), self.sleeper.now()).await;
-        self.read(answer.map_err(|trouble| self.refusal(trouble))?)
+        let quotas = answer.as_ref().map(|answer| answer.quotas.clone()).unwrap_or_default();
+        let read = answer.map_err(|trouble| self.refusal(trouble)).and_then(|answer| self.read(&answer));
+        let tokens = read.as_ref().ok().and_then(|reply| reply.usage).map(|u| u.prompt_tokens + u.completion_tokens);
+        place.ended(read.as_ref().map_or_else(Refusal::end, |_| End::Answered), quotas, tokens);
+        read
     }
 
-    fn read(&self, answer: Answer) -> Result<ModelReply, Refusal> {
+    /// What a call may take, as services count it before they answer: its prompt by its length, and the cap.
+    fn tokens(&self, body: &[u8], call: &ModelCall) -> u64 {
+        let cap = call
+            .output_tokens_max
+            .map_or(self.settings.output_tokens_max, |cap| cap.min(self.settings.output_tokens_max));
+        (body.len() / BYTES_PER_TOKEN) as u64 + u64::from(cap)
+    }
+
+    fn read(&self, answer: &Answer) -> Result<ModelReply, Refusal> {
         let key = self.settings.key.as_ref();
         if answer.status != 200 {
-            return Err(refusal::of(&answer, key));
+            return Err(refusal::of(answer, key));
         }
         let Ok(value) = serde_json::from_slice::<Value>(&answer.body) else {
             if let Some(reply) = self.settings.api.text_reply(&answer.body) {
@@ -152,7 +179,7 @@ impl OpenAi {
             let status = error["code"].as_u64().and_then(|code| u16::try_from(code).ok());
             let status = status.filter(|code| (400..600).contains(code)).unwrap_or(502);
             let body = error.to_string().into_bytes();
-            return Err(refusal::of(&Answer { status, body, ..answer }, key));
+            return Err(refusal::of(&Answer { status, body, ..answer.clone() }, key));
         }
         self.settings.api.reply(&value).map_err(|why| Refusal::Nonsense(format!("status 200, but {why}")))
     }
@@ -165,6 +192,7 @@ impl OpenAi {
             }
             Trouble::Unreachable(why) => (FaultKind::Unreachable, why),
             Trouble::Cut(why) => (FaultKind::ServerError, format!("the answer broke off: {why}")),
+            Trouble::Unsigned(why) => return Refusal::Final(FaultKind::Unauthorized, why),
             Trouble::TooLarge => {
                 let text = format!("the answer is larger than {} bytes", http::ANSWER_BYTES_MAX);
                 return Refusal::Final(FaultKind::Malformed, text);
@@ -194,6 +222,10 @@ impl Provider for OpenAi {
             "output_tokens_max": output_tokens_max,
             "seed": seed,
         })
+    }
+
+    fn price(&self) -> Option<Price> {
+        self.settings.price
     }
 
     fn generate<'a>(&'a self, call: &'a ModelCall) -> BoxFuture<'a, Result<ModelReply, ProviderError>> {

@@ -3,6 +3,7 @@
 use super::http::Answer;
 use super::quote::quote;
 use super::said::Said;
+use super::traffic::End;
 use fapo_core::fault::FaultKind;
 use fapo_core::ports::ContentFault;
 use secrecy::SecretString;
@@ -23,6 +24,16 @@ pub(super) enum Refusal {
     Nonsense(String),
     /// The service is up, its model not yet.
     Loading(String),
+}
+
+impl Refusal {
+    /// Whether the service has too much to do.
+    pub(super) fn end(&self) -> End {
+        match self {
+            Refusal::Passing(FaultKind::RateLimited | FaultKind::TimedOut, ..) => End::Busy,
+            _ => End::Answered,
+        }
+    }
 }
 
 /// Reads an answer whose status is not 200.

@@ -1,7 +1,10 @@
 //! What a route to a model is made of, checked before the first call.
 
 use super::api::Api;
+use super::aws::Aws;
+use super::traffic::Pace;
 use fapo_core::InputError;
+use fapo_core::price::Price;
 use reqwest::Url;
 use secrecy::SecretString;
 use std::time::Duration;
@@ -21,6 +24,8 @@ pub struct OpenAiSettings {
     pub origin: String,
     /// Sent as bearer token; nothing is sent where absent.
     pub key: Option<SecretString>,
+    /// Who signs the requests, where a signature stands in the place of a key.
+    pub aws: Option<Aws>,
     /// Variable the key was read from, for hints.
     pub key_env: Option<String>,
     /// Model name at the service.
@@ -40,6 +45,10 @@ pub struct OpenAiSettings {
     pub retries_max: u32,
     /// Longest first pause between two requests; doubles with each retry, up to a minute.
     pub retry_backoff: Duration,
+    /// What its tokens cost, where that is known.
+    pub price: Option<Price>,
+    /// How fast it may be asked.
+    pub pace: Pace,
     /// Spreads the pauses: with one seed they repeat.
     pub jitter_seed: u64,
 }
@@ -67,6 +76,17 @@ impl OpenAiSettings {
         }
         if self.timeout.is_zero() {
             return Err(InputError::new("`timeout_ms`", "is 0"));
+        }
+        let pace = self.pace;
+        for (name, most) in [
+            ("concurrency_max", pace.concurrency_max.map(u64::from)),
+            ("requests_per_minute_max", pace.requests_per_minute),
+            ("tokens_per_minute_max", pace.tokens_per_minute),
+        ] {
+            if most == Some(0) {
+                return Err(InputError::new(format!("`{name}`"), "is 0: nothing could ever be asked")
+                    .hint("take it out for no bound"));
+            }
         }
         if self.retries_max > RETRIES_MAX {
             return Err(InputError::new("`retries_max`", format!("{} is more than {RETRIES_MAX}", self.retries_max)));

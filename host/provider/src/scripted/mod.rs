@@ -5,6 +5,7 @@ mod rules;
 use fapo_core::InputError;
 use fapo_core::digest;
 use fapo_core::ports::{BoxFuture, ContentFault, FinishReason, ModelCall, ModelReply, Provider, ProviderError, Usage};
+use fapo_core::price::Price;
 use fapo_template::Role;
 use rules::{Answer, Outcome, Rules};
 use serde_json::{Value, json};
@@ -100,6 +101,10 @@ fn reply(call: &ModelCall, text: &str, finish: FinishReason) -> ModelReply {
 impl Provider for Scripted {
     fn identity(&self) -> Value {
         json!({"provider": "scripted", "rules": self.digest})
+    }
+
+    fn price(&self) -> Option<Price> {
+        Some(Price::default())
     }
 
     fn generate<'a>(&'a self, call: &'a ModelCall) -> BoxFuture<'a, Result<ModelReply, ProviderError>> {

@@ -150,6 +150,26 @@ async fn replies_outlive_the_process() {
     assert_eq!(inner.calls.load(Ordering::Relaxed), 0);
 }
 
+#[tokio::test]
+async fn what_is_kept_stays_below_its_bound_and_is_what_came_last() {
+    const BOUND: u64 = 4 << 20;
+    let folder = folder();
+    let bounded = || Arc::new(ResponseCache::open_within(folder.path(), BOUND));
+    let text = |start: usize, n: usize| format!("{start} {n} {}", "long ".repeat(2_000));
+    for start in 0..8 {
+        let (provider, _) = cached(&bounded());
+        for n in 0..60 {
+            assert!(!has(&provider, &text(start, n)).await);
+        }
+    }
+    let kept: u64 =
+        std::fs::read_dir(folder.path()).expect("listed").flatten().map(|e| e.metadata().expect("there").len()).sum();
+    assert!(kept <= 3 * BOUND, "{kept}");
+    let (provider, _) = cached(&bounded());
+    assert!(has(&provider, &text(7, 59)).await, "the last one");
+    assert!(!has(&provider, &text(0, 0)).await, "the first one is forgotten");
+}
+
 #[cfg(unix)]
 #[test]
 fn folder_and_file_are_their_owners_alone() {

@@ -163,9 +163,9 @@ impl FakeTime {
 }
 
 impl Sleeper for FakeTime {
-    /// 10:00 on 27 November 2026, a Friday.
+    /// 10:00 on 27 November 2026, a Friday, and what was slept since.
     fn now(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(1_795_773_600)
+        UNIX_EPOCH + Duration::from_secs(1_795_773_600) + self.slept().iter().sum::<Duration>()
     }
 
     fn sleep(&self, pause: Duration) -> BoxFuture<'_, ()> {
@@ -189,6 +189,9 @@ pub(crate) fn settings(origin: &str) -> OpenAiSettings {
         timeout: Duration::from_secs(60),
         retries_max: 3,
         retry_backoff: Duration::from_secs(1),
+        aws: None,
+        price: None,
+        pace: fapo_provider::Pace::default(),
         jitter_seed: 0,
     }
 }
@@ -215,6 +218,7 @@ pub(crate) fn call(user: &str) -> ModelCall {
         output_tokens_max: None,
         stop: vec![],
         sample: 0,
+        held: fapo_core::held::Held::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing here sleeps or looks at the clock: retries take their time from [`fake::FakeTime`].
 
+mod aws;
 mod cache;
 mod fake;
 mod faults;
@@ -10,3 +11,4 @@ mod retries;
 mod routes;
 mod scripted;
 mod secrets;
+mod traffic;

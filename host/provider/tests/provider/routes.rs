@@ -16,11 +16,16 @@ fn route(fields: &str) -> ModelRoute {
 }
 
 /// With the files and variables of this table.
-fn connect_with(fields: &str, known: &[(&str, &str)]) -> Result<Arc<dyn Provider>, InputError> {
+pub(crate) fn connect_with(fields: &str, known: &[(&str, &str)]) -> Result<Arc<dyn Provider>, InputError> {
     let value = |name: &str| known.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
     let sources = RouteSources {
         text: &|file| value(file).ok_or_else(|| InputError::new(file, "is missing")),
         key: &|variable| value(variable).map(SecretString::from),
+        price: &|_, _| None,
+        variables: &|begin| {
+            let named = known.iter().filter(|(name, _)| name.starts_with(begin));
+            named.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        },
         jitter_seed: 0,
         model_folder: std::path::Path::new("no-models"),
     };
@@ -64,6 +69,12 @@ fn a_wrong_route_is_named_with_the_way_out() {
         ("provider = \"openai\"\nmodel = \"m\"\noutput_tokens_max = 0", "`output_tokens_max`: ", ""),
         ("provider = \"openai\"\nmodel = \"m\"\ntimeout_ms = 0", "model alias task, `timeout_ms`: ", ""),
         ("provider = \"openai\"\nmodel = \"m\"\nretries_max = 101", "model alias task, `retries_max`: ", ""),
+        (
+            "provider = \"openai\"\nmodel = \"m\"\nconcurrency_max = 0",
+            "model alias task, `concurrency_max`: ",
+            "no bound",
+        ),
+        ("provider = \"replay\"", "model alias task, `cassette`: ", "cassette ="),
         ("provider = \"scripted\"", "model alias task, `rules`: ", "rules ="),
         ("provider = \"scripted\"\nrules = \"no.jsonl\"", "no.jsonl: is missing", ""),
         ("provider = \"scripted\"\nrules = \"bad.jsonl\"", "bad.jsonl:1: ", "a rule is"),
@@ -105,7 +116,8 @@ fn a_route_over_tls_can_be_made_where_the_system_has_certificates() {
 #[test]
 fn the_table_documents_settings_that_routes_have() {
     let known = serde_json::to_value(route(
-        "provider = \"\"\norigin = \"http://x\"\nkey_env = \"\"\nmodel = \"\"\nrules = \"\"\ntop_p = 1.0",
+        "provider = \"\"\norigin = \"http://x\"\nkey_env = \"\"\nmodel = \"\"\nrules = \"\"\ntop_p = 1.0\nregion = \"\"\n\
+         concurrency_max = 1\nrequests_per_minute_max = 1\ntokens_per_minute_max = 1\ncassette = \"\"\nrecord = \"\"",
     ));
     let known = known.expect("a route is JSON");
     for kind in PROVIDERS {
