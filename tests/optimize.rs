@@ -78,7 +78,7 @@ fn no_scope_block_no_change() {
 
 #[test]
 fn a_cap_on_variants_and_on_calls_ends_a_trial() {
-    for (cap, reason, attempts) in [(["--variants", "1"], "variants", 1), (["--calls", "50"], "calls", 0)] {
+    for (cap, reason, attempts) in [(["--variants", "1"], "variants", 1), (["--calls", "70"], "calls", 0)] {
         let bench = sums("shortest phrase that answers");
         let end = trial(&bench, &cap).line("trial");
         assert_eq!(end["stop_reason"], reason);

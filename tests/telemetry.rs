@@ -21,15 +21,9 @@ fn collected(variables: &[(&str, &str)]) -> String {
 #[test]
 fn a_collector_gets_runs_cases_and_calls_and_no_word_of_a_prompt() {
     let spans = collected(&[]);
-    for name in [
-        "run",
-        "case",
-        "dq-v001",
-        "chat",
-        "gen_ai.operation.name",
-        "gen_ai.usage.input_tokens",
-        "fapo.composite",
-    ] {
+    for name in
+        ["run", "case", "dq-v001", "chat", "gen_ai.operation.name", "gen_ai.usage.input_tokens", "fapo.composite"]
+    {
         assert!(spans.contains(name), "no {name}");
     }
     assert!(!spans.contains("Redfern") && !spans.contains("gen_ai.input.messages"), "{spans}");

@@ -91,7 +91,8 @@ fn effects(pairs: &[(&CaseRecord, &CaseRecord)]) -> Vec<Effect> {
             difference: estimate(&differences)?,
         })
     };
-    COSTS.iter().filter_map(one).collect()
+    let is_free = |effect: &Effect| effect.what == "dollars" && effect.mean_a == 0.0 && effect.mean_b == 0.0;
+    COSTS.iter().filter_map(one).filter(|effect| !is_free(effect)).collect()
 }
 
 /// Compares two runs; faults count as 0, as everywhere.

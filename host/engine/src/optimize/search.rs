@@ -108,7 +108,8 @@ impl<'a> Search<'a> {
             return Some(StopReason::WallTime);
         }
         let a_case = incumbent.train.iter().map(|r| r.model_calls().count() as u64).max().unwrap_or(0);
-        let cases = (self.trial.train.len() + self.trial.held_out_cases) as u64;
+        // A variant on all three splits, and test for the baseline and what is selected at the end.
+        let cases = (self.trial.train.len() + 2 * self.trial.held_out_cases) as u64;
         (self.splits.calls().paid + a_case * cases > self.trial.budget.calls_max).then_some(StopReason::Calls)
     }
 
