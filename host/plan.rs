@@ -21,7 +21,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Most cases at one time.
-const WORKERS_MAX: u32 = 512;
+const WORKERS_MAX: u32 = 10_000;
+
+/// Most instances beside one a case.
+const SPARE_INSTANCES_MAX: u32 = 512;
 
 /// What a command line asks of an evaluation.
 #[derive(Clone, Debug, Default)]
@@ -173,9 +176,9 @@ pub async fn load(
 /// # Errors
 /// The machine does not give what it needs.
 pub fn sandbox(place: &Place, workers: u32) -> Result<Sandbox, InputError> {
-    // Two instances a case: the chain's and the scorer's.
+    // A case has one instance at a time, its chain's or its scorer's; the rest lets one begin while another is cleared.
     let settings = SandboxSettings {
-        instances_max: workers * 2,
+        instances_max: workers + workers.min(SPARE_INSTANCES_MAX),
         compiled_cache: place.work.join("cache/compiled"),
         compiler: place.compiler.clone(),
     };

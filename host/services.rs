@@ -165,7 +165,10 @@ pub fn judge_prompts(folder: &TenantFolder) -> Result<JudgePrompts, InputError> 
 }
 
 /// Opens an index and holds it against the corpus and the settings of the operator's file.
-fn open_index(place: &Place, name: &str, source: &IndexSource) -> Result<Arc<dyn Index>, InputError> {
+///
+/// # Errors
+/// It is missing or was built from another text.
+pub fn open_index(place: &Place, name: &str, source: &IndexSource) -> Result<Arc<dyn Index>, InputError> {
     let hint = format!("build it: fapo index build {name}");
     let index = Bm25Index::open(&place.index(name)).map_err(|e| e.hint(&hint))?;
     if !index.was_built_from(&corpus(place, source), settings(source))? {

@@ -47,6 +47,8 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
         ran
     };
     run(&["index", "build", "demo"]);
+    let found = run(&["index", "search", "demo", "Who built Harrow Lighthouse?", "--k", "2"]);
+    assert_eq!(found.line("search")["hits"][0]["title"], "Harrow Lighthouse", "{}", found.stderr);
     run(&["eval", "--config", CONFIG, "--limit", "4", "--dry-run"]);
     let done = run(&["eval", "--config", CONFIG, "--limit", "4"]);
     assert_eq!(done.code, 0, "{}", done.stderr);
@@ -111,6 +113,8 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
             "removed",
             "replay",
             "run",
+            "search",
+            "searches",
             "trial",
             "usage",
             "warning"
@@ -197,6 +201,7 @@ fn each_command_has_a_help_with_an_example() {
         &["tenant", "inspect"],
         &["tenant", "test"],
         &["index", "build"],
+        &["index", "search"],
         &["data", "import"],
         &["model", "pull"],
         &["model", "list"],

@@ -28,7 +28,7 @@ fn bench(server: &FakeServer) -> Bench {
         let question = row["context"]["question"].as_str().expect("a question").to_string();
         row["case_id"] = format!("case-{n}").into();
         row["context"]["question"] = format!("{question} ({n})").into();
-        row["expected"]["answer"] = if n % 2 == 0 { "five" } else { "six" }.into();
+        row["expected"]["answer"] = if n.is_multiple_of(2) { "five" } else { "six" }.into();
         format!("{row}\n")
     };
     bench.write("tenants/demo_qa/datasets/validation.jsonl", &(0..CASES).map(row).collect::<String>());

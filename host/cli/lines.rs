@@ -65,6 +65,10 @@ pub enum Line {
     },
     /// An index stands.
     Index(IndexLine),
+    /// What an index finds for a query.
+    Search(SearchLine),
+    /// The last line of `index search`.
+    Searches(SearchesLine),
     /// Cases were imported.
     Import(ImportLine),
     /// Something to know that stops nothing.
@@ -571,6 +575,35 @@ pub struct ComponentLine {
     pub imports: Vec<String>,
     /// SDK version, where stamped.
     pub sdk: Option<String>,
+}
+
+/// See [`Line::Search`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SearchLine {
+    /// The query.
+    pub query: String,
+    /// Best first.
+    pub hits: Vec<FoundPassage>,
+}
+
+/// A passage that was found.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FoundPassage {
+    /// Its id in the corpus.
+    pub passage_id: String,
+    /// Its title, may be empty.
+    pub title: String,
+    /// Higher is better; comparable within one search only.
+    pub score: f64,
+}
+
+/// See [`Line::Searches`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SearchesLine {
+    /// Queries searched.
+    pub queries: u64,
+    /// Wall time of the searches alone.
+    pub seconds: f64,
 }
 
 /// See [`Line::Index`].

@@ -14,6 +14,7 @@ mod eval;
 mod export;
 mod gate;
 mod index_build;
+mod index_search;
 mod limits;
 pub mod lines;
 mod live;
@@ -113,7 +114,7 @@ enum Command {
     /// Make, build, check, inspect and test tenants.
     #[command(subcommand)]
     Tenant(Tenant),
-    /// Build indexes.
+    /// Build and search indexes.
     #[command(subcommand)]
     Index(Index),
     /// Import datasets.
@@ -144,6 +145,7 @@ enum Tenant {
 #[derive(Subcommand)]
 enum Index {
     Build(index_build::Build),
+    Search(index_search::Search),
 }
 
 #[derive(Subcommand)]
@@ -233,6 +235,7 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
         Command::Tenant(Tenant::Inspect(inspect)) => inspect.run(place, printer),
         Command::Tenant(Tenant::Test(test)) => test.run(place, printer).await,
         Command::Index(Index::Build(build)) => build.run(place, printer),
+        Command::Index(Index::Search(search)) => search.run(place, printer),
         Command::Data(Data::Import(import)) => import.run(place, printer),
         Command::Model(model) => model.run(place, printer),
         Command::Doctor(doctor) => doctor.run(place, printer),

@@ -44,10 +44,13 @@ const CORE_INSTANCES_MAX: u32 = 64;
 /// Tables of one component, counted alike.
 const TABLES_MAX: u32 = 16;
 
+/// Most instances at one time: their address space is some nine terabytes of the 128 that a process has.
+const INSTANCES_MAX: u32 = 16_384;
+
 /// How a sandbox is set up.
 #[derive(Clone, Debug)]
 pub struct SandboxSettings {
-    /// Instances at one time, 1..=4096; more wait for a slot.
+    /// Instances at one time, 1..=16384; more wait for a slot.
     pub instances_max: u32,
     /// Folder of compiled code; made where missing.
     pub compiled_cache: PathBuf,
@@ -137,7 +140,7 @@ impl Sandbox {
     }
 
     fn with(settings: &SandboxSettings, defences: Defences) -> Result<Self, SandboxError> {
-        let instances = settings.instances_max.clamp(1, 4096);
+        let instances = settings.instances_max.clamp(1, INSTANCES_MAX);
         let engine = Engine::new(&config(instances)).map_err(|e| SandboxError::SetUp(format!("{e:#}")))?;
         let cache = CompiledCache::open(&settings.compiled_cache).map_err(|e| SandboxError::SetUp(e.to_string()))?;
         let stop = Arc::new(AtomicBool::new(false));
