@@ -10,4 +10,4 @@ mod text;
 pub use answer::{Metric, exact_match, f1_points, normalise, token_f1};
 pub use label::{bare_label, contains, label_of};
 pub use number::{numbers, numbers_equal, whole_number};
-pub use text::{is_python_space, is_word};
+pub use text::{decimal_digit, is_python_space, is_word};

@@ -1,0 +1,34 @@
+//! CTIBench's root cause mapping: one model node that names the weakness behind a vulnerability, and a scorer that
+//! takes an answer only where it names one.
+
+mod extract;
+mod scorer;
+
+pub use extract::{Format, extract};
+pub use scorer::RcmScorer;
+
+use fapo_tenant_sdk::{Chain, ChainBuilder, GraphBuilder, export_chain, export_scorer, node};
+
+/// The chain: one node of a built-in kind.
+pub struct RcmChain;
+
+impl Chain for RcmChain {
+    fn define() -> ChainBuilder {
+        let classify = node("classify", "llm").prompt("classify").model("task");
+        ChainBuilder::new(GraphBuilder::new().node(classify).output("classify"))
+    }
+}
+
+export_chain!(RcmChain);
+export_scorer!(RcmScorer);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_baseline_is_the_file_of_variant_001() {
+        let file = ChainBuilder::new(include_str!("../chains/baseline.json")).catalogue().expect("the file is a graph");
+        assert_eq!(RcmChain::define().catalogue().expect("a catalogue").baseline, file.baseline);
+    }
+}
