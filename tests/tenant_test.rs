@@ -77,3 +77,23 @@ fn what_is_requested_and_never_used_and_what_comes_near_a_limit_is_told() {
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("no config is scripted"), "{}", ran.stderr);
 }
+
+#[test]
+fn tenants_of_one_node_score_as_expected_and_their_scope_lets_nothing_change_but_the_prompt() {
+    for (tenant, exact, format) in [("ctibench_rcm", 70.0, 77.5), ("aime", 75.0, 95.0)] {
+        let bench = Bench::with_tenant(tenant);
+        let ran = bench.fapo(&["tenant", "test", tenant]);
+        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains("all 20 cases score as expected"), "{}", ran.stdout);
+        let config = format!("tenants/{tenant}/configs/scripted.json");
+        let ran = bench.fapo(&["eval", "--config", &config, "--output-dir", "run", "--json"]);
+        assert_eq!((ran.code, ran.line("run")["composite"]["mean"].as_f64()), (0, Some(exact)), "{}", ran.stderr);
+        let shown = bench.fapo(&["show", "fapo-work/run"]);
+        assert!(shown.stdout.contains(&format!("{format:.2}")), "{}", shown.stdout);
+        let trial = bench.fapo(&["optimize", tenant, "--provider", "scripted", "--variants", "6", "--json"]);
+        assert_eq!(trial.code, 0, "{}", trial.stderr);
+        let attempts = trial.line("trial")["attempts"].clone();
+        let attempts = attempts.as_array().expect("attempts");
+        assert!(!attempts.is_empty() && attempts.iter().all(|attempt| attempt["level"] == "prompt"), "{attempts:?}");
+    }
+}

@@ -1,8 +1,9 @@
 //! A repository in a temporary folder, and the binary run in it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 /// The checkout.
 pub fn root() -> PathBuf {
@@ -33,10 +34,11 @@ pub fn raw_guest() -> &'static Path {
     GUEST.get_or_init(|| component(&root().join("tests/guests/raw"), "raw_guests"))
 }
 
-/// The component of the tenant `hotpotqa`.
-pub fn hotpotqa() -> &'static Path {
-    static HOTPOTQA: OnceLock<PathBuf> = OnceLock::new();
-    HOTPOTQA.get_or_init(|| component(&root().join("tenants/hotpotqa"), "hotpotqa"))
+/// The component of a tenant that is a crate.
+pub fn of_tenant(id: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().expect("not poisoned");
+    built.entry(id.to_string()).or_insert_with(|| component(&root().join("tenants").join(id), id)).clone()
 }
 
 fn component(folder: &Path, package: &str) -> PathBuf {
@@ -106,10 +108,16 @@ impl Bench {
 
     /// As [`new`](Self::new), with a copy of `hotpotqa` whose component is a file of the tenant.
     pub fn with_hotpotqa() -> Self {
+        Bench::with_tenant("hotpotqa")
+    }
+
+    /// As [`new`](Self::new), with a copy of a tenant that is a crate; its component is a file of the tenant.
+    pub fn with_tenant(id: &str) -> Self {
         let bench = Bench::new();
-        copy(&root().join("tenants/hotpotqa"), &bench.path("tenants/hotpotqa"));
-        copy_file(hotpotqa(), &bench.path("tenants/hotpotqa/hotpotqa.wasm"));
-        bench.edit("tenants/hotpotqa/tenant.toml", "\"crate\"", "\"tenants/hotpotqa/hotpotqa.wasm\"");
+        let folder = format!("tenants/{id}");
+        copy(&root().join(&folder), &bench.path(&folder));
+        copy_file(&of_tenant(id), &bench.path(&format!("{folder}/{id}.wasm")));
+        bench.edit(&format!("{folder}/tenant.toml"), "\"crate\"", &format!("\"{folder}/{id}.wasm\""));
         bench
     }
 
