@@ -1,6 +1,6 @@
 //! The texts of a run's artefacts, in the original's shapes (formats of the original, §4).
 
-use fapo_core::attribution::attribute;
+use fapo_core::attribution::step_table;
 use fapo_core::case::Case;
 use fapo_core::run::CaseRecord;
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ pub fn summary(cases: &[Case], records: &[CaseRecord]) -> String {
             .collect();
         text.push_str(&format!("| {name} | {} |\n", shown.join(" | ")));
     }
-    if let Some(table) = attribute(cases, records).step_table(records) {
+    if let Some(table) = step_table(cases, records) {
         text.push_str(&format!("\n{table}"));
     }
     text

@@ -11,6 +11,7 @@ mod corpus;
 mod layout;
 mod manifest;
 mod search;
+mod stamp;
 
 pub use build::build;
 pub use manifest::{IndexManifest, IndexSettings};

@@ -3,12 +3,13 @@
 use crate::analysis::Analyser;
 use crate::layout::{self, Fields};
 use crate::manifest::{HINT_BUILD, IndexManifest, IndexSettings};
+use crate::stamp::Stamp;
 use fapo_core::InputError;
 use fapo_core::fault::FaultKind;
 use fapo_core::ports::{Hit, Index, ServiceFault};
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use tantivy::postings::BlockSegmentPostings;
 use tantivy::schema::{IndexRecordOption, TantivyDocument, Value};
@@ -24,6 +25,7 @@ const STORE_BLOCKS_MAX: usize = 1024;
 
 /// An opened index. Cheap to share; searches run side by side.
 pub struct Bm25Index {
+    dir: PathBuf,
     manifest: IndexManifest,
     digest: String,
     fields: Fields,
@@ -98,6 +100,7 @@ impl Bm25Index {
         let store = segment.get_store_reader(STORE_BLOCKS_MAX).map_err(|error| error.to_string())?;
         let columns = read_columns(&segment, &manifest)?;
         Ok(Bm25Index {
+            dir: dir.to_owned(),
             digest: manifest.digest(),
             manifest,
             fields,
@@ -109,12 +112,21 @@ impl Bm25Index {
         })
     }
 
-    /// Whether it is what [`build`](crate::build()) would make of `corpus` now. Reads the corpus once.
+    /// Whether it is what [`build`](crate::build()) would make of `corpus` now. Reads the corpus once; the next time
+    /// its length and time of change are enough, as long as both are as they were.
     ///
     /// # Errors
     /// The corpus cannot be read.
     pub fn was_built_from(&self, corpus: &Path, settings: IndexSettings) -> Result<bool, InputError> {
-        Ok(self.manifest.fits(&crate::corpus::digest(&crate::corpus::read(corpus)?), settings))
+        let stamp = Stamp::of(corpus);
+        if stamp.is_some() && stamp == Stamp::kept(&self.dir) {
+            return Ok(self.manifest.fits(&self.manifest.corpus_digest, settings));
+        }
+        let found = crate::corpus::digest(&crate::corpus::read(corpus)?);
+        if let Some(stamp) = stamp.filter(|_| found == self.manifest.corpus_digest) {
+            stamp.keep(&self.dir);
+        }
+        Ok(self.manifest.fits(&found, settings))
     }
 
     /// What it was built from.

@@ -1,6 +1,6 @@
 //! Failed cases grouped by step and cause: the table that a person sees after a run.
 
-use super::{Cause, attribute};
+use super::{Cause, failed, findings};
 use crate::case::Case;
 use crate::run::CaseRecord;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub struct FailingStep {
 /// Failed cases grouped by step and cause, the largest group first.
 pub fn failing_steps(cases: &[Case], records: &[CaseRecord]) -> Vec<FailingStep> {
     let mut groups: BTreeMap<(String, Cause), Vec<String>> = BTreeMap::new();
-    for finding in attribute(cases, records).findings {
+    for finding in findings(cases, &failed(cases, records)) {
         groups.entry((finding.step, finding.cause)).or_default().push(finding.case_id);
     }
     let mut steps: Vec<FailingStep> =

@@ -1,13 +1,14 @@
 //! A failed case as the heuristics look at it: its steps, what each was shown, and the expected answer.
 
-use super::texts::{gives_up, holds, is_common, nearly, states, words};
+use super::texts::{Words, gives_up, holds, is_common, nearly, states, words};
 use crate::case::Case;
 use crate::fault::step_name;
 use crate::ports::FinishReason;
 use crate::run::{CallRecord, CaseRecord};
 use fapo_graph::{StepId, StepOrigin};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
 
 /// A step that ran.
 pub(super) struct Ran<'a> {
@@ -15,7 +16,7 @@ pub(super) struct Ran<'a> {
     /// `node` or `node#visit`.
     pub(super) name: String,
     pub(super) text: &'a str,
-    pub(super) words: Vec<String>,
+    pub(super) words: Words,
 }
 
 /// The searches of one step, as one.
@@ -50,7 +51,7 @@ impl<'a> Failure<'a> {
             .filter(|timed| timed.step.origin != StepOrigin::Skipped)
             .map(|timed| {
                 let text = timed.step.main_output();
-                Ran { id: &timed.step.id, name: step_name(&timed.step.id), text, words: words(text) }
+                Ran { id: &timed.step.id, name: step_name(&timed.step.id), text, words: Words::of(text) }
             })
             .collect();
         Failure {
@@ -111,7 +112,7 @@ impl<'a> Failure<'a> {
 
     /// Whether the output gives the answer, in whatever form.
     pub(super) fn output_right(&self) -> bool {
-        states(&self.output, &self.answer) || !self.labelled && nearly(&self.output, &self.answer)
+        states(self.output.as_slice(), &self.answer) || !self.labelled && nearly(&self.output, &self.answer)
     }
 
     /// The expected answer, where seeing its words in a text says something.
@@ -121,7 +122,7 @@ impl<'a> Failure<'a> {
 
     /// Whether the question itself names the answer, as in a comparison.
     pub(super) fn answer_in_question(&self) -> bool {
-        holds(&words(self.question()), &self.answer)
+        holds(&Words::of(self.question()), &self.answer)
     }
 
     fn question(&self) -> &'a str {
@@ -134,10 +135,11 @@ impl<'a> Failure<'a> {
         match self.call(self.steps[at].id) {
             Some(call) => call.messages.iter().any(|message| {
                 let text = match self.question() {
-                    "" => message.content.clone(),
-                    question => message.content.replace(question, " "),
+                    "" => Cow::Borrowed(&message.content),
+                    question if !message.content.contains(question) => Cow::Borrowed(&message.content),
+                    question => Cow::Owned(message.content.replace(question, " ")),
                 };
-                holds(&words(&text), wanted)
+                holds(&Words::of(&text), wanted)
             }),
             None => at > 0 && holds(&self.steps[at - 1].words, wanted),
         }
@@ -177,7 +179,15 @@ impl<'a> Failure<'a> {
     /// Whether a text before the answer, or the case's context, holds the words.
     pub(super) fn stands_before(&self, wanted: &[String]) -> bool {
         self.earlier().iter().any(|ran| holds(&ran.words, wanted))
-            || self.case.context.iter().any(|(_, value)| holds(&words(value), wanted))
+            || self.case.context.iter().any(|(_, value)| holds(&Words::of(value), wanted))
+    }
+
+    /// How many of some words stand, each by itself, in a text before the answer or in the case's context.
+    pub(super) fn known(&self, said: &[String]) -> usize {
+        let context: Vec<Words> = self.case.context.iter().map(|(_, value)| Words::of(value)).collect();
+        let before: HashSet<&str> =
+            self.earlier().iter().map(|ran| &ran.words).chain(&context).flat_map(Words::iter).collect();
+        said.iter().filter(|word| before.contains(word.as_str())).count()
     }
 }
 

@@ -48,19 +48,8 @@ pub struct Attribution {
 
 /// Explains the failed cases of a run. Records are joined with cases by id; one without a case is left out.
 pub fn attribute(cases: &[Case], records: &[CaseRecord]) -> Attribution {
-    let by_id: BTreeMap<&str, &Case> = cases.iter().map(|case| (case.case_id.as_str(), case)).collect();
-    let failed: Vec<(&Case, &CaseRecord)> = records
-        .iter()
-        .filter(|record| record.composite() < 100.0)
-        .filter_map(|record| Some((*by_id.get(record.case_id.as_str())?, record)))
-        .collect();
-    let labelled = labelled_tasks(cases);
-    let findings: Vec<Finding> = failed
-        .iter()
-        .map(|(case, record)| {
-            heuristics::explain(&Failure::new(case, record, labelled.contains(case.task_type.as_str())))
-        })
-        .collect();
+    let failed = failed(cases, records);
+    let findings = findings(cases, &failed);
     let original = original::attribute_failures(&failed);
     Attribution {
         summary: original::summarize(&original),
@@ -72,18 +61,35 @@ pub fn attribute(cases: &[Case], records: &[CaseRecord]) -> Attribution {
     }
 }
 
+/// Failed cases with their records, in the order of the records.
+fn failed<'a>(cases: &'a [Case], records: &'a [CaseRecord]) -> Vec<(&'a Case, &'a CaseRecord)> {
+    let by_id: BTreeMap<&str, &Case> = cases.iter().map(|case| (case.case_id.as_str(), case)).collect();
+    let failed = records.iter().filter(|record| record.composite() < 100.0);
+    failed.filter_map(|record| Some((*by_id.get(record.case_id.as_str())?, record))).collect()
+}
+
+/// One finding a failed case.
+fn findings(cases: &[Case], failed: &[(&Case, &CaseRecord)]) -> Vec<Finding> {
+    let labelled = labelled_tasks(cases);
+    let explain = |(case, record): &(&Case, &CaseRecord)| {
+        heuristics::explain(&Failure::new(case, record, labelled.contains(case.task_type.as_str())))
+    };
+    failed.iter().map(explain).collect()
+}
+
+/// The original's section `## Step Attribution` of `summary.md`, the step with most failures first; None where nothing
+/// failed or no record has a step.
+pub fn step_table(cases: &[Case], records: &[CaseRecord]) -> Option<String> {
+    let failed = failed(cases, records);
+    let any_steps = records.iter().any(|record| !record.steps.is_empty());
+    (any_steps && !failed.is_empty()).then(|| original::step_table(&original::attribute_failures(&failed)))
+}
+
 impl Attribution {
     /// All cases of one of the clusters, in the order of the records.
     pub fn cases_of<'a>(&'a self, cluster: &'a Cluster) -> impl Iterator<Item = &'a str> {
         let found = self.findings.iter().filter(|finding| cluster::holds(cluster, finding));
         found.map(|finding| finding.case_id.as_str())
-    }
-
-    /// The original's section `## Step Attribution` of `summary.md`, the step with most failures first; None where
-    /// nothing failed or no record has a step.
-    pub fn step_table(&self, records: &[CaseRecord]) -> Option<String> {
-        let any_steps = records.iter().any(|record| !record.step_outputs().is_empty());
-        (any_steps && self.failed > 0).then(|| original::step_table(&self.original))
     }
 }
 

@@ -1,5 +1,8 @@
 //! Words of texts, compared without letter case and punctuation.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 /// Phrases by which a reply gives up or declines, as words.
 const GIVES_UP: [&str; 22] = [
     "do not know",
@@ -41,12 +44,75 @@ const COMMON: [&str; 5] = ["yes", "no", "true", "false", "none"];
 
 /// The words of a text, lower case.
 pub(super) fn words(text: &str) -> Vec<String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+    // Most words are of ASCII letters, whose case costs a fraction of what other letters' costs.
+    let lower = |word: &str| if word.is_ascii() { word.to_ascii_lowercase() } else { word.to_lowercase() };
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(lower).collect()
+}
+
+/// The words of a long text, in one piece of memory.
+pub(super) struct Words {
+    lower: String,
+    places: Vec<(usize, usize)>,
+}
+
+impl Words {
+    /// As [`words`] finds them.
+    pub(super) fn of(text: &str) -> Self {
+        let mut words = Words { lower: String::with_capacity(text.len()), places: Vec::with_capacity(text.len() / 6) };
+        for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+            let start = words.lower.len();
+            if word.is_ascii() {
+                words.lower.extend(word.bytes().map(|byte| char::from(byte.to_ascii_lowercase())));
+            } else {
+                words.lower.push_str(&word.to_lowercase());
+            }
+            words.places.push((start, words.lower.len()));
+        }
+        words
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.places.len()).map(|at| self.at(at))
+    }
+}
+
+/// Words in their order, however they are kept.
+pub(super) trait WordList {
+    fn count(&self) -> usize;
+    fn at(&self, at: usize) -> &str;
+}
+
+impl WordList for Words {
+    fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    fn at(&self, at: usize) -> &str {
+        let (start, end) = self.places[at];
+        &self.lower[start..end]
+    }
+}
+
+impl WordList for [String] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn at(&self, at: usize) -> &str {
+        &self[at]
+    }
+}
+
+/// Where in the text the words stand, side by side.
+fn places<'a>(text: &'a (impl WordList + ?Sized), wanted: &'a [String]) -> impl Iterator<Item = usize> + 'a {
+    let last = (text.count() + 1).saturating_sub(wanted.len().max(1));
+    let stands = |at: usize| wanted.iter().enumerate().all(|(n, word)| text.at(at + n) == word);
+    (0..last).filter(move |at| !wanted.is_empty() && stands(*at))
 }
 
 /// Whether the words stand in the text, side by side.
-pub(super) fn holds(text: &[String], wanted: &[String]) -> bool {
-    !wanted.is_empty() && text.windows(wanted.len()).any(|window| window == wanted)
+pub(super) fn holds(text: &(impl WordList + ?Sized), wanted: &[String]) -> bool {
+    places(text, wanted).next().is_some()
 }
 
 /// Whether the words are one word that stands in many texts.
@@ -55,15 +121,12 @@ pub(super) fn is_common(answer: &[String]) -> bool {
 }
 
 /// Whether an output states the answer; a common one must stand first or last, and a denied one is not stated.
-pub(super) fn states(output: &[String], answer: &[String]) -> bool {
+pub(super) fn states(output: &(impl WordList + ?Sized), answer: &[String]) -> bool {
     if is_common(answer) {
-        return output.first() == answer.first() || output.last() == answer.first();
+        let n = output.count();
+        return n > 0 && (output.at(0) == answer[0] || output.at(n - 1) == answer[0]);
     }
-    !answer.is_empty()
-        && output
-            .windows(answer.len())
-            .enumerate()
-            .any(|(at, window)| window == answer && !(at > 0 && output[at - 1] == "not"))
+    places(output, answer).any(|at| at == 0 || output.at(at - 1) != "not")
 }
 
 /// Whether an output says nearly what the answer says: more than half of the words that count, no other number.
@@ -85,8 +148,20 @@ pub(super) fn nearly(output: &[String], answer: &[String]) -> bool {
 }
 
 /// Whether a text gives up or declines.
-pub(super) fn gives_up(text: &[String]) -> bool {
-    GIVES_UP.iter().any(|phrase| holds(text, &words(phrase)))
+pub(super) fn gives_up(text: &(impl WordList + ?Sized)) -> bool {
+    // By their first word: most words of a text begin none of them.
+    static PHRASES: LazyLock<HashMap<String, Vec<Vec<String>>>> = LazyLock::new(|| {
+        let mut phrases: HashMap<String, Vec<Vec<String>>> = HashMap::new();
+        for phrase in GIVES_UP.map(words) {
+            phrases.entry(phrase[0].clone()).or_default().push(phrase);
+        }
+        phrases
+    });
+    let stands = |at: usize, phrase: &Vec<String>| {
+        at + phrase.len() <= text.count() && phrase.iter().enumerate().all(|(n, word)| text.at(at + n) == word)
+    };
+    let begins = |at: usize| PHRASES.get(text.at(at)).is_some_and(|some| some.iter().any(|phrase| stands(at, phrase)));
+    (0..text.count()).any(begins)
 }
 
 /// The words that count.
@@ -130,7 +205,7 @@ mod tests {
             ("there is no reason to doubt", "no", false),
             ("x", "", false),
         ] {
-            assert_eq!(states(&words(output), &words(answer)), stated, "{output}");
+            assert_eq!(states(&Words::of(output), &words(answer)), stated, "{output}");
         }
     }
 
@@ -152,7 +227,7 @@ mod tests {
 
     #[test]
     fn giving_up_is_a_phrase_of_whole_words() {
-        assert!(gives_up(&words("I don't know.")));
-        assert!(!gives_up(&words("a well-known knowing tablet")));
+        assert!(gives_up(&Words::of("I don't know.")));
+        assert!(!gives_up(&Words::of("a well-known knowing tablet")));
     }
 }

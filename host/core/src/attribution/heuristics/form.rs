@@ -25,7 +25,7 @@ pub(super) fn malformed(f: &Failure<'_>) -> Option<Sign> {
 }
 
 pub(super) fn abstention(f: &Failure<'_>) -> Option<Sign> {
-    if !gives_up(&f.output) || states(&f.output, &f.answer) {
+    if !gives_up(f.output.as_slice()) || states(f.output.as_slice(), &f.answer) {
         return None;
     }
     let sign = output(f, High);
@@ -36,7 +36,7 @@ pub(super) fn abstention(f: &Failure<'_>) -> Option<Sign> {
 }
 
 pub(super) fn verbose(f: &Failure<'_>) -> Option<Sign> {
-    (states(&f.output, &f.answer) && f.output.len() > f.answer.len()).then(|| output(f, High))
+    (states(f.output.as_slice(), &f.answer) && f.output.len() > f.answer.len()).then(|| output(f, High))
 }
 
 pub(super) fn other_wording(f: &Failure<'_>) -> Option<Sign> {
@@ -50,7 +50,7 @@ pub(super) fn draft_changed(f: &Failure<'_>) -> Option<Sign> {
     let draft = f.earlier().iter().rev().find(|ran| {
         !f.searched(ran) && states(&ran.words, answer) && ran.text.trim().chars().count() as f64 <= length_max
     })?;
-    if states(&f.output, answer) {
+    if states(f.output.as_slice(), answer) {
         return None;
     }
     Some(Sign { evidence: format!("{} had given {:?}", draft.name, draft.text.trim()), ..output(f, High) })
@@ -69,7 +69,7 @@ pub(super) fn ungrounded(f: &Failure<'_>) -> Option<Sign> {
     if !from_texts || said.is_empty() || f.output_right() || is_common(&f.output[..1]) || is_common(&f.answer) {
         return None;
     }
-    let known = said.iter().filter(|word| f.stands_before(std::slice::from_ref(word))).count();
+    let known = f.known(&said);
     (3 * known <= said.len()).then(|| output(f, if known == 0 { High } else { Medium }))
 }
 
@@ -77,7 +77,7 @@ pub(super) fn wrong_answer(f: &Failure<'_>) -> Option<Sign> {
     let all_found = !f.gold.is_empty() && !f.hops.is_empty() && f.missing_titles().is_empty();
     let answer_there = f.telling_answer().is_some_and(|answer| f.stands_before(answer));
     let shown = || f.answering().zip(f.telling_answer()).is_some_and(|(at, answer)| f.was_shown(at, answer));
-    (!f.answer.is_empty() && (all_found || answer_there) && !states(&f.output, &f.answer))
+    (!f.answer.is_empty() && (all_found || answer_there) && !states(f.output.as_slice(), &f.answer))
         .then(|| output(f, if shown() { High } else { Medium }))
 }
 
