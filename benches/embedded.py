@@ -19,7 +19,7 @@ from peers import ROOT, measured
 SERVER = """
 import sys, time, xllamacpp
 params = xllamacpp.CommonParams()
-params.model.path, params.hostname, params.port = sys.argv[1], "127.0.0.1", 0
+params.model.path, params.hostnames, params.port = sys.argv[1], ["127.0.0.1"], 0
 params.n_parallel, params.n_ctx = int(sys.argv[2]), 2048 * int(sys.argv[2])
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(sys.argv[3])
 server = xllamacpp.Server(params)

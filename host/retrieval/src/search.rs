@@ -163,22 +163,27 @@ impl Bm25Index {
         for (term, occurrences) in &terms {
             self.add_term(&inverted, term, f64::from(*occurrences), &mut scores, &mut touched)?;
         }
-        let mut found = Vec::with_capacity(touched.len());
+        // The best so far, best first: most documents are told from them by their score alone.
+        let mut found: Vec<Scored> = Vec::with_capacity(k + 1);
         for document in touched {
             let score = std::mem::take(&mut scores[document as usize]);
+            if found.len() == k && score < found[k - 1].score {
+                continue;
+            }
             let column = &self.columns[document as usize];
-            if !column.is_repeat {
-                found.push(Scored { score, rank_of_id: column.rank_of_id, document });
+            if column.is_repeat {
+                continue;
+            }
+            let one = Scored { score, rank_of_id: column.rank_of_id, document };
+            let at = found.partition_point(|other| other.order(&one) == Ordering::Less);
+            if at < k {
+                found.insert(at, one);
+                found.truncate(k);
             }
         }
         if let Ok(mut spare) = self.spare_scores.lock() {
             spare.push(scores);
         }
-        if found.len() > k {
-            found.select_nth_unstable_by(k - 1, Scored::order);
-            found.truncate(k);
-        }
-        found.sort_unstable_by(Scored::order);
         Ok(found)
     }
 
