@@ -46,7 +46,7 @@ pub(crate) fn boxed_digits(text: &str) -> Option<&str> {
 /// The number in the last `\boxed{…}` that holds one, blanks and a sign allowed.
 pub(crate) fn boxed_int(text: &str) -> Option<Whole> {
     let without_marks = |inside: &&str| !inside.contains('_');
-    boxes(text).filter(without_marks).filter_map(python_int).last()
+    boxes(text).filter(without_marks).filter_map(python_int).next_back()
 }
 
 fn boxes(text: &str) -> impl DoubleEndedIterator<Item = &str> {
