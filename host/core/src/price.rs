@@ -117,24 +117,30 @@ impl PriceList {
     }
 }
 
-#[derive(Deserialize)]
-struct PriceFile {
-    dated: toml::value::Datetime,
-    #[serde(flatten)]
-    prices: BTreeMap<String, BTreeMap<String, Price>>,
-}
-
 /// Reads a list of prices: `dated`, and a table a provider of prices by model.
 ///
 /// # Errors
 /// Names file and line; a list without its day is refused.
 pub fn read_prices(file: &str, text: &str) -> Result<PriceList, InputError> {
     let hint = "a list is: dated = 2026-11-01, then tables like [openai] \"gpt-5\" = { prompt = 1.25, reply = 10.0 } (dollars a million tokens)";
-    let PriceFile { dated, prices } = read_toml(file, text).map_err(|error| error.hint(hint))?;
-    let Some(date) = dated.date.filter(|_| dated.time.is_none()) else {
-        return Err(InputError::new(format!("{file}, `dated`"), "is no day").hint(hint));
-    };
-    Ok(PriceList { dated: date.to_string(), prices })
+    let wrong = |what: &str, why: &str| InputError::new(format!("{file}, {what}"), why).hint(hint);
+    let mut tables: toml::Table = read_toml(file, text).map_err(|error| error.hint(hint))?;
+    let dated = tables.remove("dated").ok_or_else(|| wrong("`dated`", "is missing"))?;
+    let date = dated.as_datetime().filter(|day| day.time.is_none()).and_then(|day| day.date);
+    let dated = date.ok_or_else(|| wrong("`dated`", "is no day"))?.to_string();
+    let mut prices: BTreeMap<String, BTreeMap<String, Price>> = BTreeMap::new();
+    for (provider, models) in tables {
+        let toml::Value::Table(models) = models else {
+            return Err(wrong(&format!("`{provider}`"), "is neither `dated` nor a table of prices"));
+        };
+        for (model, price) in models {
+            let price = price
+                .try_into()
+                .map_err(|e: toml::de::Error| wrong(&format!("[{provider}] {model:?}"), e.message().trim()))?;
+            prices.entry(provider.clone()).or_default().insert(model, price);
+        }
+    }
+    Ok(PriceList { dated, prices })
 }
 
 #[cfg(test)]
@@ -189,5 +195,8 @@ mod tests {
             let error = read_prices("prices.toml", text).expect_err(text);
             assert!(error.subject.starts_with("prices.toml") && error.hint.is_some(), "{error}");
         }
+        let error =
+            read_prices("p", "dated = 2026-11-01\n[openai]\n\"m\" = { prompt = 1.0 }\n").expect_err("half a price");
+        assert!(error.to_string().starts_with("p, [openai] \"m\": missing field `reply`"), "{error}");
     }
 }
