@@ -4,6 +4,7 @@
 //! only this repository's tests are built with it.
 
 /// One defence.
+#[cfg_attr(not(feature = "undefended"), allow(unreachable_pub, reason = "only tests reach it, through that feature"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defence {
     /// The fuel of a case is bounded.
