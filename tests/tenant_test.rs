@@ -80,7 +80,8 @@ fn what_is_requested_and_never_used_and_what_comes_near_a_limit_is_told() {
 
 #[test]
 fn tenants_of_one_node_score_as_expected_and_their_scope_lets_nothing_change_but_the_prompt() {
-    for (tenant, exact, format) in [("ctibench_rcm", 70.0, 77.5), ("aime", 75.0, 95.0)] {
+    for (tenant, exact, format) in [("ctibench_rcm", 70.0, 77.5), ("aime", 75.0, 95.0), ("livebench_math", 75.0, 100.0)]
+    {
         let bench = Bench::with_tenant(tenant);
         let ran = bench.fapo(&["tenant", "test", tenant]);
         assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
