@@ -83,7 +83,8 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, InputError> {
     std::fs::read(path).map_err(|e| unreadable(path, &e))
 }
 
-fn unreadable(path: &Path, e: &std::io::Error) -> InputError {
+/// The error of a file that cannot be read.
+pub fn unreadable(path: &Path, e: &std::io::Error) -> InputError {
     InputError::new(path.display().to_string(), e.to_string()).hint("correct the path, or make the file")
 }
 

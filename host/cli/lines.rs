@@ -622,14 +622,27 @@ pub struct IndexLine {
 /// See [`Line::Import`].
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ImportLine {
-    /// Cases written.
-    pub cases: u64,
-    /// Where.
-    pub dataset: String,
+    /// Cases written, by split.
+    pub files: Vec<ImportedFile>,
+    /// Files that are, byte for byte, the known ones of their names.
+    pub verified: Vec<String>,
+    /// Cases whose inputs stand in another split too.
+    pub leaks: u64,
     /// Passages written, where the file brings texts and they were asked for.
     pub passages: Option<u64>,
     /// Where the passages went.
     pub corpus: Option<String>,
+}
+
+/// Cases of a split.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ImportedFile {
+    /// `train`, `validation` or `test`; `all` without splits.
+    pub split: String,
+    /// Cases written.
+    pub cases: u64,
+    /// Where.
+    pub path: String,
 }
 
 /// The published schema of a line.

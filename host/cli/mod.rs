@@ -236,7 +236,7 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
         Command::Tenant(Tenant::Test(test)) => test.run(place, printer).await,
         Command::Index(Index::Build(build)) => build.run(place, printer),
         Command::Index(Index::Search(search)) => search.run(place, printer),
-        Command::Data(Data::Import(import)) => import.run(place, printer),
+        Command::Data(Data::Import(import)) => import.run(place, printer).await,
         Command::Model(model) => model.run(place, printer),
         Command::Doctor(doctor) => doctor.run(place, printer),
         Command::ResetTenant(reset) => reset.run(place, printer),

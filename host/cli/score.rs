@@ -3,12 +3,12 @@
 use super::eval::print_end;
 use super::printer::Printer;
 use super::{Exit, live};
-use crate::place::{Place, read_text};
+use crate::place::{Place, read_text, unreadable};
 use crate::plan::{fresh_run_id, sandbox, sandbox_error};
 use crate::tenant_folder::TenantFolder;
 use crate::{components, import};
 use fapo_core::case::{Case, read_dataset};
-use fapo_core::grants::Budget;
+use fapo_core::grants::{Budget, OperatorFile};
 use fapo_core::limits::Limits;
 use fapo_core::ports::{Chain, Scorer};
 use fapo_core::{InputError, digest};
@@ -18,6 +18,7 @@ use fapo_engine::recorded::RecordedOutputs;
 use fapo_engine::stop::StopSignal;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,9 +35,9 @@ pub(super) struct ScoreOutputs {
     /// Folder of the tenant whose scorer is used.
     #[arg(long, value_name = "DIR")]
     tenant: PathBuf,
-    /// Cases: unified rows, or a file that `fapo data import` reads for this tenant.
-    #[arg(long, value_name = "FILE")]
-    cases: PathBuf,
+    /// Cases: unified rows, or files that `fapo data import` reads for this tenant; may be given several times.
+    #[arg(long, value_name = "FILE", required = true)]
+    cases: Vec<PathBuf>,
     /// Recorded outputs.
     #[arg(long, value_name = "FILE")]
     outputs: PathBuf,
@@ -63,7 +64,7 @@ impl ScoreOutputs {
         let profile: Map<String, Value> = serde_json::from_str(&self.profile)
             .map_err(|e| InputError::new("--profile", e.to_string()).hint("give one JSON object"))?;
         let profile = Value::Object(profile);
-        let (cases, dataset) = cases(&manifest.id, &self.cases)?;
+        let (cases, dataset) = cases(place, &operator, &folder, &self.cases).await?;
         let ids: HashSet<&str> = cases.iter().map(|case| case.case_id.as_str()).collect();
         let file = self.outputs.display().to_string();
         let recorded = RecordedOutputs::read(&file, &read_text(&self.outputs)?, |id| ids.contains(id))?;
@@ -79,7 +80,7 @@ impl ScoreOutputs {
         let evaluation = Evaluation {
             run_config: json!({
                 "run_id": fresh_run_id(&manifest.id), "tenant_id": manifest.id, "provider": "recorded",
-                "provider_settings": {}, "dataset_path": self.cases.display().to_string(),
+                "provider_settings": {}, "dataset_path": import::files(&self.cases),
                 "scoring_profile": profile, "max_workers": self.max_workers,
                 "chain": {"path": file, "fn": "recorded", "config": {}},
                 "fapo": {"planned": cases.len(), "identity_digest": digest::of_json(&identity), "identity": identity},
@@ -119,14 +120,28 @@ fn open(place: &Place, named: &Path) -> Result<TenantFolder, InputError> {
     TenantFolder::open(&place.root, id)
 }
 
-/// Unified cases, or an official file through the converter of the tenant's name.
-fn cases(tenant: &str, path: &Path) -> Result<(Vec<Case>, String), InputError> {
-    let file = path.display().to_string();
-    let text = read_text(path)?;
-    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let unified = serde_json::from_str::<Value>(first).is_ok_and(|row| row["expected"].is_object());
-    let official = !unified && import::datasets().any(|(name, _)| name == tenant);
-    let rows = if official { import::jsonl(&import::convert(tenant, &file, &text)?.cases) } else { text };
-    let dataset = read_dataset(&file, &rows)?;
-    Ok((dataset.cases, dataset.digest))
+/// Unified cases of one file, or a publisher's files through the tenant's converter.
+async fn cases(
+    place: &Place,
+    operator: &OperatorFile,
+    folder: &TenantFolder,
+    paths: &[PathBuf],
+) -> Result<(Vec<Case>, String), InputError> {
+    if let ([path], converts) = (paths, folder.manifest()?.converter.is_some()) {
+        let first = first_line(path)?;
+        if !converts || serde_json::from_str::<Value>(&first).is_ok_and(|row| row["expected"].is_object()) {
+            let dataset = read_dataset(&path.display().to_string(), &read_text(path)?)?;
+            return Ok((dataset.cases, dataset.digest));
+        }
+    }
+    import::cases(place, operator, folder, paths).await
+}
+
+/// The first line that is not blank.
+fn first_line(path: &Path) -> Result<String, InputError> {
+    let mut lines = BufReader::new(std::fs::File::open(path).map_err(|e| unreadable(path, &e))?).lines();
+    match lines.find(|line| !line.as_ref().is_ok_and(|line| line.trim().is_empty())) {
+        Some(line) => line.map_err(|e| unreadable(path, &e)),
+        None => Ok(String::new()),
+    }
 }

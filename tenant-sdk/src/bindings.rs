@@ -47,3 +47,17 @@ pub mod scorer {
         },
     });
 }
+
+pub mod converter {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "converter-component",
+        runtime_path: "fapo_tenant_sdk::wit_bindgen::rt",
+        default_bindings_module: "fapo_tenant_sdk::bindings::converter",
+        export_macro_name: "export_converter_component",
+        pub_export_macro: true,
+        with: {
+            "fapo:tenant/log@0.1.0": crate::bindings::chain::fapo::tenant::log,
+        },
+    });
+}

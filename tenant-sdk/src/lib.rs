@@ -1,7 +1,7 @@
 //! What a tenant author imports: chains, scorers and nodes in plain Rust types.
 //!
-//! Implement [`Chain`], [`Scorer`] or [`NodeComponent`] and name the type in [`export_chain!`], [`export_scorer!`] or
-//! [`export_node!`]. Compiled to `wasm32-wasip2` the crate is a component that a FAPO host runs; compiled natively the
+//! Implement [`Chain`], [`Scorer`], [`NodeComponent`] or [`converter::Converter`] and name the type in
+//! [`export_chain!`], [`export_scorer!`], [`export_node!`] or [`export_converter!`]. Compiled to `wasm32-wasip2` the crate is a component that a FAPO host runs; compiled natively the
 //! same types run in `cargo test` over [`mock`]. The README begins with a first tenant.
 //!
 //! Left out on purpose: anything a sandboxed tenant cannot have, such as files, clocks, sockets and keys.
@@ -10,6 +10,7 @@
 extern crate self as fapo_tenant_sdk;
 
 mod chain;
+pub mod converter;
 mod graph_builder;
 mod host;
 pub mod judge;
@@ -99,6 +100,18 @@ macro_rules! export_node {
         const _: () = {
             type Exported = $crate::wasm::NodeExport<$node>;
     $crate::bindings::node::export_node_component!(Exported with_types_in $crate::bindings::node);
+        };
+    };
+}
+
+/// Makes a type that implements [`Converter`](converter::Converter) the converter of this component. Once per crate.
+#[macro_export]
+macro_rules! export_converter {
+    ($converter:ty) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Exported = $crate::wasm::ConverterExport<$converter>;
+    $crate::bindings::converter::export_converter_component!(Exported with_types_in $crate::bindings::converter);
         };
     };
 }

@@ -8,6 +8,16 @@ pub fn of_bytes(bytes: &[u8]) -> String {
     format!("sha256:{:x}", Sha256::digest(bytes))
 }
 
+/// Digest of all that a reader gives, read piece by piece.
+///
+/// # Errors
+/// Those of the reader.
+pub fn of_reader(mut reader: impl std::io::Read) -> std::io::Result<String> {
+    let mut hasher = Sha256::new();
+    std::io::copy(&mut reader, &mut hasher)?;
+    Ok(format!("sha256:{:x}", hasher.finalize()))
+}
+
 /// Digest of a value's canonical JSON: keys sorted, no blanks, raw UTF-8 (formats of the original, run identity).
 pub fn of_json(value: &Value) -> String {
     let mut text = String::new();

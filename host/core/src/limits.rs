@@ -80,6 +80,10 @@ limits! {
     log_bytes = 65_536, 1_048_576;
     /// Size of a component file, bytes.
     component_bytes = 33_554_432, 134_217_728;
+    /// Linear memory of a converter while files are imported, bytes.
+    import_memory_bytes = 268_435_456, 268_435_456;
+    /// Bytes of the rows that a converter makes of one import.
+    import_bytes = 4_294_967_296, 1_099_511_627_776;
     /// Bytes of a run's journal, from which its other files are made.
     run_bytes = 4_294_967_296, 1_099_511_627_776;
     /// Processor time of compiling a component, seconds.

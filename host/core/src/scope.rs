@@ -3,6 +3,7 @@
 
 use crate::input_error::InputError;
 use crate::tenant::read_toml;
+use crate::variant::Edit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -102,6 +103,14 @@ impl ScopeContract {
             return (least..=most).contains(&value);
         }
         allowed.contains(value)
+    }
+
+    /// Whether an edit, if it changes the graph, does so by a pattern that is allowed.
+    pub fn allows_pattern(&self, edit: &Edit) -> bool {
+        match edit {
+            Edit::Structure { pattern, .. } => self.patterns.contains(pattern),
+            Edit::Prompt(_) | Edit::Parameter { .. } => true,
+        }
     }
 
     /// Whether a file may be added. A `*` stands for any characters but `/`.

@@ -20,6 +20,9 @@ pub struct TenantManifest {
     pub chain: ComponentRef,
     /// Scorer component.
     pub scorer: ComponentRef,
+    /// Component that reads the publisher's files, where the tenant has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub converter: Option<ComponentRef>,
     /// Capabilities asked for.
     #[serde(default)]
     pub requests: Requests,

@@ -4,6 +4,7 @@ use crate::base::HasBase;
 use crate::cache::CompiledCache;
 use crate::chain::ChainComponent;
 use crate::compile::CompileLimits;
+use crate::converter::ConverterComponent;
 use crate::defence::{Defence, Defences};
 use crate::load::{self, ComponentInfo, LoadError, Role};
 use crate::node::{NodeComponent, NodeMay};
@@ -203,6 +204,16 @@ impl Sandbox {
     pub async fn node(&self, bytes: Arc<[u8]>, limits: Limits, may: NodeMay) -> Result<NodeComponent, SandboxError> {
         let (info, component) = self.compile(bytes, limits, Role::Node).await?;
         NodeComponent::new(Arc::clone(&self.inner), &component, info, limits, may)
+            .map_err(|e| SandboxError::Compile(format!("{e:#}")))
+    }
+
+    /// Checks and compiles a component for its `converter` role.
+    ///
+    /// # Errors
+    /// See [`SandboxError`].
+    pub async fn converter(&self, bytes: Arc<[u8]>, limits: Limits) -> Result<ConverterComponent, SandboxError> {
+        let (info, component) = self.compile(bytes, limits, Role::Converter).await?;
+        ConverterComponent::new(Arc::clone(&self.inner), &component, info, limits)
             .map_err(|e| SandboxError::Compile(format!("{e:#}")))
     }
 

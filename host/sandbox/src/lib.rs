@@ -11,6 +11,7 @@ mod cache;
 mod chain;
 mod compile;
 mod convert;
+mod converter;
 mod defence;
 mod engine;
 mod link;
@@ -23,6 +24,7 @@ mod virtual_wasi;
 
 pub use chain::ChainComponent;
 pub use compile::{COMPILE_COMMAND, CompileLimits, compile_here};
+pub use converter::{Conversion, ConverterComponent, ConverterDescription, Target};
 #[cfg(feature = "undefended")]
 pub use defence::Defence;
 pub use engine::{Sandbox, SandboxError, SandboxSettings};

@@ -29,7 +29,12 @@ pub enum Role {
     Node,
     /// Exports `scorer`.
     Scorer,
+    /// Exports `converter`.
+    Converter,
 }
+
+/// Every role.
+const ROLES: [Role; 4] = [Role::Chain, Role::Node, Role::Scorer, Role::Converter];
 
 impl Role {
     /// The exported interface's name.
@@ -38,6 +43,7 @@ impl Role {
             Role::Chain => "chain",
             Role::Node => "node",
             Role::Scorer => "scorer",
+            Role::Converter => "converter",
         }
     }
 
@@ -47,6 +53,7 @@ impl Role {
             Role::Chain => &["types", "graph", "node-types", "provider", "retrieval", "nodes", "log"],
             Role::Node => &["types", "graph", "node-types", "provider", "retrieval", "log"],
             Role::Scorer => &["types", "graph", "node-types", "log", "judge-model"],
+            Role::Converter => &["log"],
         }
     }
 }
@@ -81,7 +88,7 @@ pub enum LoadError {
     #[error("not a WASM component: {0}")]
     NotAComponent(String),
     /// Exports none of the contract's interfaces.
-    #[error("exports none of chain, node, scorer of {PACKAGE}@{VERSION}")]
+    #[error("exports none of chain, node, scorer, converter of {PACKAGE}@{VERSION}")]
     NoRole,
     /// Built against another version of the contract.
     #[error("speaks {found}, this host speaks {PACKAGE}@{VERSION}{}", .sdk.as_ref().map_or(String::new(), |v| format!(" (built with SDK {v})")))]
@@ -114,7 +121,9 @@ impl LoadError {
             LoadError::NotAComponent(_) => {
                 "build it with `fapo tenant build`; a core module or another file cannot be loaded"
             }
-            LoadError::NoRole => "export one with the SDK's export_chain!, export_node! or export_scorer!",
+            LoadError::NoRole => {
+                "export one with the SDK's export_chain!, export_node!, export_scorer! or export_converter!"
+            }
             LoadError::OtherVersion { .. } => {
                 "rebuild it with the SDK that belongs to this program (`fapo tenant build`)"
             }
@@ -152,7 +161,7 @@ pub fn inspect(bytes: &[u8], component_bytes_max: u64) -> Result<ComponentInfo, 
                 return Err(LoadError::OtherVersion { found: name.clone(), sdk });
             }
             if exported {
-                let role = [Role::Chain, Role::Node, Role::Scorer].into_iter().find(|r| r.name() == interface);
+                let role = ROLES.into_iter().find(|r| r.name() == interface);
                 roles.extend(role);
             }
         }

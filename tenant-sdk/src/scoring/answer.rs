@@ -30,7 +30,7 @@ pub fn normalise(text: &str, metric: Metric) -> String {
 }
 
 /// The pattern `\b(a|an|the)\b` replaced by a blank: an article is a whole run of word characters.
-fn without_articles(text: &str) -> String {
+pub fn without_articles(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {

@@ -1,11 +1,13 @@
 //! AIME: one model node that solves a problem, and a scorer with the three ways of reading an answer that are in use.
 
+mod converter;
 mod parse;
 mod scorer;
 
+pub use converter::AimeConverter;
 pub use scorer::AimeScorer;
 
-use fapo_tenant_sdk::{Chain, ChainBuilder, GraphBuilder, export_chain, export_scorer, node};
+use fapo_tenant_sdk::{Chain, ChainBuilder, GraphBuilder, export_chain, export_converter, export_scorer, node};
 
 /// The chain: one node of a built-in kind.
 pub struct AimeChain;
@@ -19,6 +21,7 @@ impl Chain for AimeChain {
 
 export_chain!(AimeChain);
 export_scorer!(AimeScorer);
+export_converter!(AimeConverter);
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,15 @@
 //! CTIBench's root cause mapping: one model node that names the weakness behind a vulnerability, and a scorer that
 //! takes an answer only where it names one.
 
+mod converter;
 mod extract;
 mod scorer;
 
+pub use converter::RcmConverter;
 pub use extract::{Format, extract};
 pub use scorer::RcmScorer;
 
-use fapo_tenant_sdk::{Chain, ChainBuilder, GraphBuilder, export_chain, export_scorer, node};
+use fapo_tenant_sdk::{Chain, ChainBuilder, GraphBuilder, export_chain, export_converter, export_scorer, node};
 
 /// The chain: one node of a built-in kind.
 pub struct RcmChain;
@@ -21,6 +23,7 @@ impl Chain for RcmChain {
 
 export_chain!(RcmChain);
 export_scorer!(RcmScorer);
+export_converter!(RcmConverter);
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,15 @@
 //! HotpotQA: the published six-node chain (retrieve, summarise, ask again, retrieve, summarise, answer) and a scorer
 //! with the three metric versions that are in use.
 
+mod converter;
 mod scorer;
 
+pub use converter::HotpotConverter;
 pub use scorer::HotpotScorer;
 
 use fapo_tenant_sdk::{
-    Chain, ChainBuilder, GraphBuilder, context, export_chain, export_scorer, json, node, param, parameter, step,
+    Chain, ChainBuilder, GraphBuilder, context, export_chain, export_converter, export_scorer, json, node, param,
+    parameter, step,
 };
 
 /// The chain, of built-in kinds only.
@@ -31,6 +34,7 @@ impl Chain for HotpotChain {
 
 export_chain!(HotpotChain);
 export_scorer!(HotpotScorer);
+export_converter!(HotpotConverter);
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! Exact match and token F1 of the answer, in one of three versions that differ in places (scoring profile `metric`).
 
-use fapo_tenant_sdk::scoring::{Metric, exact_match, f1_points};
+use fapo_tenant_sdk::scoring::{Metric, evidence_feedback, exact_match, f1_points, gold_titles};
 use fapo_tenant_sdk::{FinishedCase, LabelledCase, Score, Scorer, Value, expected_answer};
 
 /// Scores the answer; the composite is the exact match.
@@ -31,36 +31,11 @@ fn metric(profile: &Value) -> Result<Metric, String> {
     }
 }
 
-/// The verdict, and for each search which gold passages it brought: as the host saw them, not as the chain tells.
+/// The verdict, and for each search which gold passages it brought.
 fn feedback(finished: &FinishedCase, answer: &str, gold: &str, right: bool) -> String {
-    let mut text = if right { format!("right: {answer:?}") } else { format!("expected {gold:?}, got {answer:?}") };
+    let verdict = if right { format!("right: {answer:?}") } else { format!("expected {gold:?}, got {answer:?}") };
     let titles = gold_titles(&finished.labelled.expected);
-    let mut found_so_far: Vec<&str> = Vec::new();
-    for search in &finished.searches {
-        let hit = |title: &&str| search.hits.iter().any(|(_, found)| found == title);
-        found_so_far.extend(titles.iter().copied().filter(hit));
-        let missing: Vec<&str> = titles.iter().copied().filter(|title| !found_so_far.contains(title)).collect();
-        let found: Vec<&str> = titles.iter().copied().filter(hit).collect();
-        text.push_str(&format!("; {} found {}", search.id.node, listed(&found)));
-        text.push_str(&format!(", still missing {}", listed(&missing)));
-    }
-    text
-}
-
-/// Titles of the supporting facts, each once.
-fn gold_titles(expected: &Value) -> Vec<&str> {
-    let facts = expected.get("supporting_facts").and_then(Value::as_array).into_iter().flatten();
-    let mut titles: Vec<&str> = Vec::new();
-    for title in facts.filter_map(|fact| fact.get(0).and_then(Value::as_str)) {
-        if !titles.contains(&title) {
-            titles.push(title);
-        }
-    }
-    titles
-}
-
-fn listed(titles: &[&str]) -> String {
-    if titles.is_empty() { "none".into() } else { titles.join(" and ") }
+    format!("{verdict}{}", evidence_feedback(&titles, &finished.searches))
 }
 
 #[cfg(test)]

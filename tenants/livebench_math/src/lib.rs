@@ -4,12 +4,14 @@
 mod amps;
 mod boxed;
 mod competition;
+mod converter;
 mod olympiad;
 mod scorer;
 
+pub use converter::LiveBenchConverter;
 pub use scorer::LiveBenchScorer;
 
-use fapo_tenant_sdk::{Chain, ChainBuilder, GraphBuilder, export_chain, export_scorer, node};
+use fapo_tenant_sdk::{Chain, ChainBuilder, GraphBuilder, export_chain, export_converter, export_scorer, node};
 
 /// The chain: one node of a built-in kind.
 pub struct LiveBenchChain;
@@ -23,6 +25,7 @@ impl Chain for LiveBenchChain {
 
 export_chain!(LiveBenchChain);
 export_scorer!(LiveBenchScorer);
+export_converter!(LiveBenchConverter);
 
 #[cfg(test)]
 mod tests {

@@ -112,6 +112,12 @@ pub const OPERATORS: &[Operator] = &[
         suggest: structure::multi_query,
     },
     Operator { name: "extra_hop", level: Structure, fixes: &[Fix::ExtraHop], suggest: structure::extra_hop },
+    Operator {
+        name: "title_rescue",
+        level: Structure,
+        fixes: &[Fix::ExtraHop, Fix::MultiQuery],
+        suggest: structure::title_rescue,
+    },
     Operator { name: "vote", level: Structure, fixes: &[Fix::Vote], suggest: structure::vote },
 ];
 
@@ -127,7 +133,7 @@ pub fn proposals(ground: &Ground<'_>, clusters: &[(String, Fix)], level: Variant
     let mut found: Vec<Proposal> = Vec::new();
     let mut add = |operator: &Operator, step: &str| {
         let at_step = Ground { step, ..*ground };
-        for suggestion in (operator.suggest)(&at_step) {
+        for suggestion in (operator.suggest)(&at_step).into_iter().filter(|s| ground.scope.allows_pattern(&s.edit)) {
             let name = match suggestion.variation.as_str() {
                 "" => operator.name.to_string(),
                 variation => format!("{}({variation})", operator.name),

@@ -20,10 +20,7 @@ pub(super) fn extract_span(ground: &Ground<'_>) -> Vec<Suggestion> {
         bound("text", ValueSource::Step(graph.output.clone())),
         bound("source", ValueSource::Step(search.name.clone())),
     ];
-    if let Some(asked) = graph.nodes.iter().flat_map(|node| &node.inputs).find_map(|input| match &input.source {
-        ValueSource::Context(name) => Some(name.clone()),
-        _ => None,
-    }) {
+    if let Some(asked) = graph.nodes.iter().find_map(context_of) {
         span.inputs.push(bound("exclude", ValueSource::Context(asked)));
     }
     after_output(
@@ -77,21 +74,70 @@ pub(super) fn vote(ground: &Ground<'_>) -> Vec<Suggestion> {
 
 /// A second search with a query of the model's own, its passages merged with those of the first.
 pub(super) fn extra_hop(ground: &Ground<'_>) -> Vec<Suggestion> {
+    search_again(
+        ground,
+        &Again {
+            pattern: "extra_hop",
+            kind: "retrieve",
+            port: "query",
+            asks: "next_query",
+            suffix: "next",
+            instructions: "Write one search query for what is still missing to answer the question. Write the query alone.",
+            cue: "Query:",
+            hypothesis: "the evidence needs a second search for which the first one brings the words",
+        },
+    )
+}
+
+/// A second search with the titles that the first one and the question name, its passages merged with the first's.
+pub(super) fn title_rescue(ground: &Ground<'_>) -> Vec<Suggestion> {
+    search_again(
+        ground,
+        &Again {
+            pattern: "title_rescue",
+            kind: "multi_retrieve",
+            port: "queries",
+            asks: "named_titles",
+            suffix: "titles",
+            instructions: "List the people, places and works that the question or the passages name and that no passage \
+                           is about yet: one name a line, nothing else.",
+            cue: "Names:",
+            hypothesis: "an article that is named and was not found is found by its name",
+        },
+    )
+}
+
+/// What a second search is made of.
+struct Again<'a> {
+    pattern: &'a str,
+    kind: &'a str,
+    port: &'a str,
+    /// Name of the node and the prompt that ask the model.
+    asks: &'a str,
+    /// Of the second search's name.
+    suffix: &'a str,
+    instructions: &'a str,
+    cue: &'a str,
+    hypothesis: &'a str,
+}
+
+/// The last search, then the model, then a search by its words; both lists come out under the last search's name.
+fn search_again(ground: &Ground<'_>, again: &Again<'_>) -> Vec<Suggestion> {
     let graph = &ground.definition.graph;
     let Some(search) = graph.nodes.iter().rev().find(|n| searches(n) && n.kind == "retrieve") else {
         return Vec::new();
     };
-    let (Some(model), Some(asked)) = (model(graph), context_of(search)) else {
+    let (Some(model), Some(asked)) = (model(graph), asked(graph, search)) else {
         return Vec::new();
     };
     let first = free(graph, &format!("{}_first", search.name));
-    let (query, second) = (free(graph, "next_query"), free(graph, &format!("{}_next", search.name)));
+    let (query, second) = (free(graph, again.asks), free(graph, &format!("{}_{}", search.name, again.suffix)));
     let mut changed = graph.clone();
     let renamed = NodeSpec { name: first.clone(), ..search.clone() };
     let mut asks = node("llm", json!({"sets_output": false}));
     (asks.name, asks.prompt, asks.handles) = (query.clone(), Some(query.clone()), vec![model]);
-    let mut again = NodeSpec { name: second.clone(), ..search.clone() };
-    again.inputs = vec![bound("query", ValueSource::Step(query.clone()))];
+    let mut further = NodeSpec { name: second.clone(), kind: again.kind.into(), ..search.clone() };
+    further.inputs = vec![bound(again.port, ValueSource::Step(query.clone()))];
     let mut merged = node("merge_passages", json!({}));
     merged.name.clone_from(&search.name);
     merged.inputs = vec![bound("a", ValueSource::Step(first.clone())), bound("b", ValueSource::Step(second.clone()))];
@@ -103,20 +149,20 @@ pub(super) fn extra_hop(ground: &Ground<'_>) -> Vec<Suggestion> {
         edge(&second, &search.name),
     ]);
     let at = changed.nodes.iter().position(|n| n.name == search.name).unwrap_or_default();
-    changed.nodes.splice(at..=at, [renamed, asks, again, merged]);
+    changed.nodes.splice(at..=at, [renamed, asks, further, merged]);
     let prompt = prompt(
         &query,
-        "Write one search query for what is still missing to answer the question. Write the query alone.",
+        again.instructions,
         &[
             ("Question: ", asked.as_str()),
             ("\n\nFound so far:\n", &format!("steps.{first}.output")),
-            ("\n\nQuery:", ""),
+            (&format!("\n\n{}", again.cue), ""),
         ],
     );
     vec![Suggestion {
         variation: String::new(),
-        edit: Edit::Structure { pattern: "extra_hop".into(), graph: changed, prompts: vec![prompt] },
-        hypothesis: "the evidence needs a second search for which the first one brings the words".into(),
+        edit: Edit::Structure { pattern: again.pattern.into(), graph: changed, prompts: vec![prompt] },
+        hypothesis: again.hypothesis.into(),
     }]
 }
 
@@ -201,6 +247,12 @@ fn context_of(node: &NodeSpec) -> Option<String> {
         ValueSource::Context(name) => Some(name.clone()),
         _ => None,
     })
+}
+
+/// The context key of the case's question: what the search reads, or, where it reads a step, the first node that reads
+/// any.
+fn asked(graph: &GraphSpec, search: &NodeSpec) -> Option<String> {
+    context_of(search).or_else(|| graph.nodes.iter().find_map(context_of))
 }
 
 /// A model that the graph uses already.
