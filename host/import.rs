@@ -308,7 +308,8 @@ mod tests {
     fn imported(rows: &[(Target, &str, &str)]) -> Imported {
         let mut imported = Imported::default();
         for (target, id, question) in rows {
-            let case = json!({"case_id": id, "task_type": "qa", "context": {"q": question}, "expected": {}});
+            let case =
+                json!({"case_id": id, "task_type": "qa", "context": {"q": question}, "expected": {}, "metadata": {}});
             imported.cases.entry(*target).or_default().push(case);
         }
         imported

@@ -304,7 +304,7 @@ fn commands_name_what_they_cannot_find() {
         &["tenant", "inspect", "none.wasm"],
         &["index", "build", "nothing"],
         &["data", "import", "nothing", "x.json"],
-        &["data", "import", "hotpotqa", "x.json"],
+        &["data", "import", "demo_qa", "x.json"],
         &["score", "--tenant", "tenants/nobody", "--cases", "c", "--outputs", "o", "--output-dir", "d"],
         &["optimize", "nobody"],
         &["adopt", "nowhere"],

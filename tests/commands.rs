@@ -77,7 +77,8 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
         "hotpot.json",
         "[{\"_id\": \"a\", \"question\": \"q\", \"answer\": \"b\", \"context\": [[\"T\", [\"One. \", \"Two.\"]]]}]",
     );
-    run(&["data", "import", "hotpotqa", "hotpot.json", "--out", "cases.jsonl", "--corpus-out", "corpus.jsonl"]);
+    bench.add_tenant("hotpotqa");
+    run(&["data", "import", "hotpotqa", "hotpot.json", "--out", "cases", "--corpus-out", "corpus.jsonl"]);
     run(&["eval", "--config", "none.json"]);
     bench.edit(CONFIG, "validation-baseline", "validation-other");
     bench.edit("tenants/demo_qa/prompts/modules/generate_answer/variant-001.md", "${question}", "${question} ${topic}");

@@ -13,6 +13,7 @@ macro_rules! snapshot {
 
 mod attack;
 mod bad_input;
+mod benchmarks;
 mod budgets;
 mod commands;
 mod corpora;
@@ -20,6 +21,7 @@ mod evaluate;
 mod export;
 mod faults;
 mod graphs;
+mod import;
 mod judges;
 mod kills;
 mod languages;

@@ -16,8 +16,7 @@ use std::path::{Path, PathBuf};
 /// validation.jsonl and test.jsonl, or with --no-splits as all.jsonl; passages, where the files bring them, go where
 /// --corpus-out says. A file that stands is kept unless --overwrite is given.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  \
-    fapo data import ctibench_rcm cti-rcm.tsv --leaks drop\n  \
+#[command(after_help = "Example: fapo data import ctibench_rcm cti-rcm.tsv --leaks drop\n         \
     fapo data import hotpotqa hotpot_dev_distractor_v1.json --no-splits --limit 300 --corpus-out corpus.jsonl")]
 pub(super) struct Import {
     /// The tenant whose converter reads the files.

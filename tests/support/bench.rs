@@ -114,11 +114,16 @@ impl Bench {
     /// As [`new`](Self::new), with a copy of a tenant that is a crate; its component is a file of the tenant.
     pub fn with_tenant(id: &str) -> Self {
         let bench = Bench::new();
-        let folder = format!("tenants/{id}");
-        copy(&root().join(&folder), &bench.path(&folder));
-        copy_file(&of_tenant(id), &bench.path(&format!("{folder}/{id}.wasm")));
-        bench.edit(&format!("{folder}/tenant.toml"), "\"crate\"", &format!("\"{folder}/{id}.wasm\""));
+        bench.add_tenant(id);
         bench
+    }
+
+    /// Adds a copy of a tenant that is a crate, as [`with_tenant`](Self::with_tenant) has it.
+    pub fn add_tenant(&self, id: &str) {
+        let folder = format!("tenants/{id}");
+        copy(&root().join(&folder), &self.path(&folder));
+        copy_file(&of_tenant(id), &self.path(&format!("{folder}/{id}.wasm")));
+        self.edit(&format!("{folder}/tenant.toml"), "\"crate\"", &format!("\"{folder}/{id}.wasm\""));
     }
 
     pub fn path(&self, relative: &str) -> PathBuf {

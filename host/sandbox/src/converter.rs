@@ -116,9 +116,9 @@ impl Conversion {
     ///
     /// # Errors
     /// It traps or passes a limit.
-    pub async fn read(&mut self, file: &str, bytes: &Vec<u8>, last: bool) -> Result<Result<(), String>, Fault> {
+    pub async fn read(&mut self, file: &str, bytes: &[u8], last: bool) -> Result<Result<(), String>, Fault> {
         self.rearm();
-        let read = self.guest.call_read(&mut self.store, &file.to_string(), bytes, last).await;
+        let read = self.guest.call_read(&mut self.store, file, bytes, last).await;
         read.map_err(|e| self.fault(&e))
     }
 
@@ -165,7 +165,9 @@ impl Conversion {
     }
 
     fn fault(&self, e: &wasmtime::Error) -> Fault {
-        stop::fault(Phase::Scorer, e, &self.store.data().base)
+        let fault = stop::fault(Phase::Scorer, e, &self.store.data().base);
+        // In this role the memory is bounded under another name.
+        Fault { message: fault.message.replacen("limit memory_bytes", "limit import_memory_bytes", 1), ..fault }
     }
 }
 

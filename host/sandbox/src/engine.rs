@@ -34,12 +34,9 @@ const MEMORY_RESERVATION_BYTES: u64 = 256 << 20;
 const HOSTCALL_FUEL: usize = 4 << 20;
 
 /// Of a place's dirty pages, so many bytes are put back by copying and stay; the rest is given back to the system. A
-/// page that stays costs the next case no fault: measured, a third of a fresh sandbox. What all places keep together is
-/// shared among them, within the range.
-const KEPT_MEMORY_BYTES: usize = 256 << 20;
-/// What one place keeps at least, and at most: a guest in JavaScript touches some 3 MiB.
-const KEPT_MEMORY_BYTES_EACH: (usize, usize) = (1 << 20, 4 << 20);
-/// The same for the tables of a place.
+/// page that stays costs the next case no fault: measured, a third of a fresh sandbox.
+const KEPT_MEMORY_BYTES: usize = 1 << 20;
+/// The same for its tables.
 const KEPT_TABLE_BYTES: usize = 256 << 10;
 
 /// Core instances of one component. The pool has as many for each slot: a guest in Python needs dozens, and a slot
@@ -281,8 +278,6 @@ impl Inner {
 fn config(instances: u32) -> Config {
     // As many places for node components again.
     let instances = instances * 2;
-    let (least, most) = KEPT_MEMORY_BYTES_EACH;
-    let kept_memory_bytes = (KEPT_MEMORY_BYTES / instances as usize).clamp(least, most);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances * CORE_INSTANCES_MAX)
@@ -294,7 +289,7 @@ fn config(instances: u32) -> Config {
         .max_tables_per_component(TABLES_MAX)
         .max_memory_size(MEMORY_RESERVATION_BYTES as usize)
         .table_elements(200_000)
-        .linear_memory_keep_resident(kept_memory_bytes)
+        .linear_memory_keep_resident(KEPT_MEMORY_BYTES)
         .table_keep_resident(KEPT_TABLE_BYTES)
         .pagemap_scan(Enabled::Auto);
     let mut config = compiler_config();

@@ -1,10 +1,12 @@
 //! A chain and a scorer that misbehave as they are told; see the README.
 
+use fapo_tenant_sdk::converter::{Converter, Description, Rows, Shape, Target};
 use fapo_tenant_sdk::judge::{JudgeError, VerdictRequest, ask};
 use fapo_tenant_sdk::{
     Chain, ChainBuilder, Entry, FinishedCase, GenerateRequest, GraphBuilder, HandleKind, Host, Kind, LabelledCase,
     Message, NodeCall, NodeComponent, NodeInput, NodeKind, NodeOutput, NodeRequest, OfferedKind, Output, Replies, Role,
-    Score, Scorer, SearchRequest, StepId, Turn, Value, export_chain, export_node, export_scorer, json, node,
+    Score, Scorer, SearchRequest, StepId, Turn, Value, export_chain, export_converter, export_node, export_scorer,
+    json, node,
 };
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -236,6 +238,53 @@ impl NodeComponent for HostileNode {
     }
 }
 
+/// The converter: each record is what it does, `ok` being a case.
+#[derive(Default)]
+pub struct HostileConverter {
+    cases: usize,
+    refuses: bool,
+}
+
+impl Converter for HostileConverter {
+    const SHAPE: Shape = Shape::Lines;
+
+    fn describe() -> Description {
+        Description::new("lines that say what to do").known("known.txt", &"0".repeat(64))
+    }
+
+    fn record(&mut self, _file: &str, record: &str, rows: &mut Rows) -> Result<(), String> {
+        let (told, rest) = record.split_once(' ').unwrap_or((record, ""));
+        match told {
+            "ok" => {
+                let id = self.cases.to_string();
+                self.cases += 1;
+                let case =
+                    json!({"case_id": id, "task_type": "qa", "context": {"q": rest}, "expected": {}, "metadata": {}});
+                rows.add(if rest == "train" { Target::Train } else { Target::Test }, &case);
+            }
+            "no-case" => rows.add(Target::All, &json!({"id": 1})),
+            "same" => rows.add(
+                Target::Validation,
+                &json!({"case_id": "0", "task_type": "qa", "context": {"q": ""}, "expected": {}, "metadata": {}}),
+            ),
+            "passage" => rows.add(Target::Corpus, &json!({"title": rest, "text": "t"})),
+            "no-passage" => rows.add(Target::Corpus, &json!({"title": rest})),
+            "rows" => (0..20)
+                .for_each(|n| rows.add(Target::Corpus, &json!({"title": n.to_string(), "text": "x".repeat(1 << 20)}))),
+            "refuse" => self.refuses = true,
+            "wrong" => return Err("is wrong on purpose".into()),
+            "model" => return Err(call_provider()),
+            other => drop(misbehave(other)),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, splits: bool, _rows: &mut Rows) -> Result<(), String> {
+        if self.refuses && splits { Err("these are no splits".into()) } else { Ok(()) }
+    }
+}
+
+export_converter!(HostileConverter);
 export_node!(HostileNode);
 export_chain!(HostileChain);
 export_scorer!(HostileScorer);

@@ -2,6 +2,7 @@
 //! prompt has to change with the graph.
 
 use super::{Ground, Suggestion};
+use fapo_core::ports::Definition;
 use fapo_core::variant::Edit;
 use fapo_graph::{Binding, Edge, GraphSpec, Handle, Join, NodeSpec, ValueSource};
 use fapo_template::{MessageTemplate, Prompt, Role, Segment};
@@ -20,7 +21,7 @@ pub(super) fn extract_span(ground: &Ground<'_>) -> Vec<Suggestion> {
         bound("text", ValueSource::Step(graph.output.clone())),
         bound("source", ValueSource::Step(search.name.clone())),
     ];
-    if let Some(asked) = graph.nodes.iter().find_map(context_of) {
+    if let Some(asked) = asked(ground.definition) {
         span.inputs.push(bound("exclude", ValueSource::Context(asked)));
     }
     after_output(
@@ -127,7 +128,7 @@ fn search_again(ground: &Ground<'_>, again: &Again<'_>) -> Vec<Suggestion> {
     let Some(search) = graph.nodes.iter().rev().find(|n| searches(n) && n.kind == "retrieve") else {
         return Vec::new();
     };
-    let (Some(model), Some(asked)) = (model(graph), asked(graph, search)) else {
+    let (Some(model), Some(asked)) = (model(graph), context_of(search).or_else(|| asked(ground.definition))) else {
         return Vec::new();
     };
     let first = free(graph, &format!("{}_first", search.name));
@@ -249,10 +250,18 @@ fn context_of(node: &NodeSpec) -> Option<String> {
     })
 }
 
-/// The context key of the case's question: what the search reads, or, where it reads a step, the first node that reads
-/// any.
-fn asked(graph: &GraphSpec, search: &NodeSpec) -> Option<String> {
-    context_of(search).or_else(|| graph.nodes.iter().find_map(context_of))
+/// The context key of the case's question: the first that a node reads, or else a prompt.
+fn asked(definition: &Definition) -> Option<String> {
+    let from_step = |name: &&String| name.starts_with("steps.");
+    let in_prompts = || {
+        let messages = definition.prompts.iter().flat_map(|prompt| &prompt.messages);
+        let names = messages.flat_map(|message| &message.segments).filter_map(|segment| match segment {
+            Segment::Placeholder(name) => Some(name),
+            Segment::Literal(_) => None,
+        });
+        names.filter(|name| !from_step(name)).map(String::clone).next()
+    };
+    definition.graph.nodes.iter().find_map(context_of).or_else(in_prompts)
 }
 
 /// A model that the graph uses already.
