@@ -98,3 +98,40 @@ fn tenants_of_one_node_score_as_expected_and_their_scope_lets_nothing_change_but
         assert!(!attempts.is_empty() && attempts.iter().all(|attempt| attempt["level"] == "prompt"), "{attempts:?}");
     }
 }
+
+#[test]
+fn a_check_looks_at_every_file_of_the_layout_and_runs_the_scripted_cases() {
+    let bench = Bench::with_tenant("aime");
+    let check = || bench.fapo(&["tenant", "check", "aime"]);
+    let fine = check();
+    assert_eq!(fine.code, 0, "{}", fine.stdout);
+    assert!(fine.stdout.contains("expected.jsonl: all 20 cases score as expected"), "{}", fine.stdout);
+    // A provider that nobody granted keeps a config from running here, and the rest of it is checked all the same.
+    assert!(
+        fine.stdout.contains("warning  tenants/aime/configs/test.json: tenant aime, field `provider`"),
+        "{}",
+        fine.stdout
+    );
+    assert!(fine.stdout.contains("ok       tenants/aime/configs/test.json: cases, graph"), "{}", fine.stdout);
+    for (file, from, to, says) in [
+        ("docs/docs-index.yaml", "tenant_id: aime", "tenant_id: other", "docs-index.yaml:2: tenant_id \"other\""),
+        ("docs/docs-index.yaml", "docs/change-log.md", "docs/changes.md", "docs/changes.md is no file of the tenant"),
+        ("storage/config.json", "tenants/aime/datasets", "tenants/other/datasets", "paths.derived_local"),
+        ("storage/config.json", "tenants/aime/datasets", "tenants/aime/../other", "paths.derived_local"),
+        ("docs/iteration-playbook.md", "levels = [", "levels = [7, ", "iteration-playbook.md:"),
+        ("tests/expected.jsonl", "\"composite_score\":0.0", "\"composite_score\":1.0", "expected 1 "),
+        ("configs/test.json", "\"answer\": \"tenants/aime/prompts", "\"answer\": \"tenants/aime/none", "configs"),
+    ] {
+        let path = format!("tenants/aime/{file}");
+        let before = bench.read(&path);
+        bench.edit(&path, from, to);
+        let ran = check();
+        assert_eq!(ran.code, 1, "{file}: {}", ran.stdout);
+        assert!(ran.stdout.contains(says), "{file}, {to}: {}", ran.stdout);
+        bench.write(&path, &before);
+    }
+    let playbook = bench.read("tenants/aime/docs/iteration-playbook.md").replace("```toml scope", "```toml");
+    bench.write("tenants/aime/docs/iteration-playbook.md", &playbook);
+    let ran = check();
+    assert!(ran.code == 0 && ran.stdout.contains("opens no level"), "{}", ran.stdout);
+}

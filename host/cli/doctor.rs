@@ -14,15 +14,15 @@ use std::process::Command;
 #[command(after_help = "Example: fapo doctor")]
 pub(super) struct Doctor {}
 
-/// Prints checks and remembers the worst.
+/// Prints checks and counts the errors.
 pub(super) struct Checks {
     printer: Printer,
-    worst: CheckStatus,
+    errors: usize,
 }
 
 impl Checks {
     pub(super) fn new(printer: Printer) -> Self {
-        Checks { printer, worst: CheckStatus::Ok }
+        Checks { printer, errors: 0 }
     }
 
     pub(super) fn add(&mut self, status: CheckStatus, subject: &str, message: &str, hint: Option<String>) {
@@ -35,9 +35,7 @@ impl Checks {
         if let Some(hint) = &hint {
             self.printer.text(&format!("         hint: {hint}"));
         }
-        if status != CheckStatus::Ok && self.worst != CheckStatus::Error {
-            self.worst = status;
-        }
+        self.errors += usize::from(status == CheckStatus::Error);
         self.printer.line(&Line::Check(CheckLine { subject: subject.into(), status, message: message.into(), hint }));
     }
 
@@ -53,9 +51,14 @@ impl Checks {
         self.add(CheckStatus::Error, &e.subject, &e.message, e.hint);
     }
 
+    /// Errors so far.
+    pub(super) fn errors(&self) -> usize {
+        self.errors
+    }
+
     /// Failed where one check is an error.
     pub(super) fn exit(self) -> Exit {
-        if self.worst == CheckStatus::Error { Exit::Failed } else { Exit::Done }
+        if self.errors > 0 { Exit::Failed } else { Exit::Done }
     }
 }
 

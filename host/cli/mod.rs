@@ -32,6 +32,7 @@ mod start_cost;
 mod tenant_build;
 mod tenant_check;
 mod tenant_inspect;
+mod tenant_layout;
 mod tenant_new;
 mod tenant_test;
 mod trial_report;

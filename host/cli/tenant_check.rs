@@ -2,19 +2,22 @@
 
 use super::doctor::Checks;
 use super::printer::Printer;
-use super::{Exit, start_cost};
+use super::{Exit, start_cost, tenant_layout, tenant_test};
 use crate::place::Place;
 use crate::plan::{self, Opened};
 use crate::tenant_folder::TenantFolder;
 use crate::{services, variant};
 use fapo_core::InputError;
 use fapo_core::case::Case;
+use fapo_core::config::{EvalConfig, ProviderSettings};
+use fapo_core::grants::{OperatorFile, TASK_ALIAS};
 use fapo_core::ports::{FinishedCase, Scorer};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Check a tenant: its configs, cases, graph, prompts, grants, components and docs. No model is called.
+/// Check a tenant: its configs, cases, graph, prompts, grants, components, docs and scope, and its scripted cases against
+/// tests/expected.jsonl. No model service is called.
 #[derive(clap::Args)]
 #[command(after_help = "Example: fapo tenant check demo_qa")]
 pub(super) struct Check {
@@ -24,36 +27,6 @@ pub(super) struct Check {
 
 /// Cases that a scorer is tried on.
 const SAMPLE: usize = 5;
-
-/// Documents of a tenant with the `##` headings each must have (formats of the original, §8 and §9).
-const DOCUMENTS: [(&str, &[&str]); 5] = [
-    (
-        "tenant-profile.md",
-        &[
-            "Organization Profile",
-            "Security Environment Assumptions",
-            "Threat Model Focus",
-            "Known Safe Patterns",
-            "Tenant Terminology",
-        ],
-    ),
-    (
-        "data-contract.md",
-        &["Dataset Inventory", "Case Schema", "Label Taxonomy", "Check Expectations", "Dataset Update Procedure"],
-    ),
-    (
-        "prompt-contract.md",
-        &["Output Format Contract", "Decision Policy", "Defang and Safety Rules", "Variant Strategy", "Non-Goals"],
-    ),
-    (
-        "eval-operations.md",
-        &["Config Matrix", "Standard Eval Commands", "Success Criteria", "Failure Triage", "Output Management"],
-    ),
-    (
-        "iteration-playbook.md",
-        &["Prerequisites", "Iteration Loop", "Stop Criteria", "Regression Prevention", "Lessons Logging"],
-    ),
-];
 
 impl Check {
     pub(super) async fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
@@ -74,7 +47,8 @@ impl Check {
             config(place, &path, &mut datasets, &mut checks).await;
         }
         leaks(&datasets, &mut checks);
-        documents(&folder, &mut checks);
+        tenant_layout::check(&folder, &mut checks);
+        tenant_test::fixture(place, &folder, &mut checks).await;
         Ok(checks.exit())
     }
 }
@@ -84,7 +58,13 @@ async fn config(place: &Place, path: &Path, datasets: &mut BTreeMap<String, Vec<
     let subject = path.display().to_string();
     let opened = match plan::open(place, path) {
         Ok(opened) => opened,
-        Err(e) => return checks.error(e),
+        Err(e) => match plan::open_with(place, path, with_granted_model) {
+            Ok(opened) => {
+                checks.warning(InputError { subject: format!("{subject}: {}", e.subject), ..e });
+                opened
+            }
+            Err(_) => return checks.error(e),
+        },
     };
     match whole(place, &opened, datasets, checks).await {
         Ok((problems, warnings)) => {
@@ -98,6 +78,17 @@ async fn config(place: &Place, path: &Path, datasets: &mut BTreeMap<String, Vec<
         }
         Err(e) => checks.error(e),
     }
+}
+
+/// Puts a model that the tenant is granted in the place of the config's: one that nobody granted stops a run here, and
+/// says nothing about the rest of the config.
+fn with_granted_model(config: &mut EvalConfig, operator: &mut OperatorFile) -> Result<(), InputError> {
+    let granted = operator.tenants.get(&config.tenant_id).and_then(|grant| grant.models.get(TASK_ALIAS)?.first());
+    if let Some(route) = granted.and_then(|name| operator.models.get(name)) {
+        config.provider.clone_from(&route.provider);
+        config.provider_settings = ProviderSettings { model: route.model.clone(), ..ProviderSettings::default() };
+    }
+    Ok(())
 }
 
 async fn whole(
@@ -180,37 +171,6 @@ fn leaks(datasets: &BTreeMap<String, Vec<Case>>, checks: &mut Checks) {
                     );
                 }
             }
-        }
-    }
-}
-
-fn documents(folder: &TenantFolder, checks: &mut Checks) {
-    for (name, headings) in DOCUMENTS {
-        let path = format!("tenants/{}/docs/{name}", folder.id());
-        if !folder.has(&path) {
-            checks.warning(
-                InputError::new(path, "missing")
-                    .hint(format!("write it with the headings ## {}", headings.join(", ## "))),
-            );
-            continue;
-        }
-        match folder.text("docs", &path) {
-            Ok(text) => {
-                let missing: Vec<&str> = headings
-                    .iter()
-                    .copied()
-                    .filter(|heading| !text.lines().any(|line| line.trim_end() == format!("## {heading}")))
-                    .collect();
-                if missing.is_empty() {
-                    checks.ok(&path, "has its headings");
-                } else {
-                    checks.warning(
-                        InputError::new(path, format!("lacks the headings: {}", missing.join(", ")))
-                            .hint("each is a line `## <heading>`"),
-                    );
-                }
-            }
-            Err(e) => checks.error(e),
         }
     }
 }

@@ -85,7 +85,11 @@ impl Test {
         let mut checks = Checks::new(printer);
         let (mut rows, mut used) = (Vec::new(), Used::default());
         let mut limits = Limits::default();
-        for (name, path) in scripted(place, &folder, &mut checks)? {
+        let (configs, others) = scripted(place, &folder)?;
+        for (path, provider) in others {
+            checks.ok(&path.display().to_string(), &format!("not run: it asks the provider {provider}"));
+        }
+        for (name, path) in configs {
             let opened = plan::open(place, &path)?;
             let (ran, records) = run(place, &self.id, &name, &path).await?;
             if rows.is_empty() {
@@ -130,17 +134,42 @@ impl Test {
     }
 }
 
-/// The configs that can be run without a model, by name; the others are told.
-fn scripted(place: &Place, folder: &TenantFolder, checks: &mut Checks) -> Result<Vec<(String, PathBuf)>, InputError> {
-    let mut found = Vec::new();
+/// Runs the scripted configs of a tenant that has expected scores, and holds them against those. What keeps them from
+/// running, an index that is not built for one, is a warning.
+pub(super) async fn fixture(place: &Place, folder: &TenantFolder, checks: &mut Checks) {
+    let path = format!("tenants/{}/tests/expected.jsonl", folder.id());
+    if !folder.has(&path) {
+        return;
+    }
+    let ran = async {
+        let mut rows = Vec::new();
+        for (name, config) in scripted(place, folder)?.0 {
+            let (_, records) = run(place, folder.id(), &name, &config).await?;
+            rows.extend(records.iter().map(|record| Expected::of(&name, record)));
+        }
+        Ok(rows)
+    };
+    let held = match ran.await {
+        Ok(rows) => compare(folder, &path, &rows, checks),
+        Err(e) => Err(e),
+    };
+    if let Err(e) = held {
+        checks.warning(InputError { message: format!("not run: {}: {}", e.subject, e.message), subject: path, ..e });
+    }
+}
+
+/// The configs that can be run without a model, by name; and the others, with the provider that they ask.
+fn scripted(
+    place: &Place,
+    folder: &TenantFolder,
+) -> Result<(Vec<(String, PathBuf)>, Vec<(PathBuf, String)>), InputError> {
+    let (mut found, mut others) = (Vec::new(), Vec::new());
     for file in folder.list("configs") {
         let Some(name) = file.strip_suffix(".json") else { continue };
         let path = PathBuf::from(format!("tenants/{}/configs/{file}", folder.id()));
         match asked(place, &path)? {
             None => found.push((name.to_string(), path)),
-            Some(provider) => {
-                checks.ok(&path.display().to_string(), &format!("not run: it asks the provider {provider}"));
-            }
+            Some(provider) => others.push((path, provider)),
         }
     }
     if found.is_empty() {
@@ -148,7 +177,7 @@ fn scripted(place: &Place, folder: &TenantFolder, checks: &mut Checks) -> Result
             "add one with \"provider\": \"scripted\", and let the operator's file grant a route of this provider",
         ));
     }
-    Ok(found)
+    Ok((found, others))
 }
 
 /// The first provider of a config that is more than a file of replies.

@@ -9,6 +9,9 @@ use fapo_graph::{Catalogue, Edge, GraphSpec, Handle, HandleKind, NodeKind, Param
 use fapo_template::{Cut, Prompt, parse};
 use serde_json::{Value, json};
 
+/// The playbook of the tenant itself.
+const CTIBENCH: &str = include_str!("../../../tenants/ctibench_rcm/docs/iteration-playbook.md");
+
 const PLAYBOOK: &str = "```toml scope\nlevels = [\"prompt\", \"parameter\", \"structure\"]\nfiles = [\"prompts/modules/*/variant-*.md\"]\n\
     parameters = { depth = [1, 20], temperature = [0, 2] }\npatterns = [\"extract\"]\nconstants = [\"temperature\"]\n```\n";
 const PROMPT: &str = "System: Answer the question.\n\nUser: Passages:\n${steps.find.output}\n\nQuestion: ${question}\n";
@@ -139,6 +142,7 @@ fn hostile_proposals_are_blocked_each_with_its_reason() {
             "leak_text",
         ),
         ("a forbidden level", structure(extract), &[], only_prompts.as_str(), "scope_level"),
+        ("a structure where CTIBench's protocol has prompts alone", structure(extract), &[], CTIBENCH, "scope_level"),
         ("no scope at all", rule("Be brief."), &[], "", "scope_level"),
         (
             "a placeholder dropped",
