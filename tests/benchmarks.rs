@@ -25,7 +25,7 @@ fn published(name: &str) -> Option<PathBuf> {
 fn served_by(bench: &Bench, server: &FakeServer, script: &str) {
     let route = format!("\n[models.far]\nprovider = \"openai\"\norigin = \"{}\"\nmodel = \"m\"\n", server.origin());
     bench.append("fapo.toml", &route);
-    bench.edit("fapo.toml", &format!("task = [\"{script}\"]"), "task = [\"far\"]");
+    bench.edit("fapo.toml", &format!("task = [\"{script}\", \"embedded\"]"), "task = [\"far\"]");
 }
 
 fn ok(ran: Ran) -> Ran {
@@ -88,6 +88,16 @@ fn the_published_questions_that_look_like_placeholders_reach_the_model_unchanged
     let files: Vec<&str> = files.iter().filter_map(|path| path.to_str()).collect();
     ok(bench.fapo(&[&["data", "import", "livebench_math", "--no-splits"], files.as_slice()].concat()));
     assert_eq!(reach_the_model_unchanged(&bench, "tenants/livebench_math/datasets/imported/all.jsonl"), 62);
+}
+
+#[test]
+fn a_trial_of_hotpotqa_changes_prompts_alone_as_its_scope_says() {
+    let bench = Bench::with_hotpotqa();
+    ok(bench.fapo(&["index", "build", "hotpot"]));
+    let trial = ok(bench.fapo(&["optimize", "hotpotqa", "--provider", "scripted", "--variants", "4", "--json"]));
+    let attempts = trial.line("trial")["attempts"].clone();
+    let attempts = attempts.as_array().expect("attempts");
+    assert!(!attempts.is_empty() && attempts.iter().all(|attempt| attempt["level"] == "prompt"), "{attempts:?}");
 }
 
 /// A line of text that stands word for word in another.

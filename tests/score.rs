@@ -138,7 +138,7 @@ fn a_changed_prompt_pays_for_its_node_and_those_after_it_and_a_repeat_for_nothin
         "fapo.toml",
         &format!("\n[models.far]\nprovider = \"openai\"\norigin = \"{}\"\nmodel = \"m\"\n", server.origin()),
     );
-    bench.edit("fapo.toml", "[\"hotpot_script\"]", "[\"far\"]");
+    bench.edit("fapo.toml", "[\"hotpot_script\", \"embedded\"]", "[\"far\"]");
     let config = "tenants/hotpotqa/configs/scripted.json";
     bench.edit(config, "\"scripted\"", "\"m\"");
     bench.edit(config, "\"provider\": \"m\"", "\"provider\": \"openai\"");
