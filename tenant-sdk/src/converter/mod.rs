@@ -158,6 +158,27 @@ pub fn gepa_splits(cases: &[Value], rows: &mut Rows) {
     }
 }
 
+/// Pairs in the forms that published datasets have them in: `[[a, b], …]`, `[{"key": a, "value": b}, …]`, or two lists
+/// side by side in an object, `{first: [a, …], second: [b, …]}`. Empty where it is none of these.
+pub fn pairs(value: &Value, first: &str, second: &str) -> Vec<(Value, Value)> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    match value {
+        Value::Array(items) => items
+            .iter()
+            .filter_map(|item| match item {
+                Value::Array(pair) => Some((pair.first()?.clone(), pair.get(1)?.clone())),
+                Value::Object(named) => Some((named.get("key")?.clone(), named.get("value")?.clone())),
+                _ => None,
+            })
+            .collect(),
+        Value::Object(named) => {
+            let side = |name: &str| named.get(name).map(list).unwrap_or_default();
+            side(first).into_iter().zip(side(second)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Converts whole files, for tests of a converter: the rows of each target, in the order in which they came.
 ///
 /// # Errors
@@ -173,4 +194,25 @@ pub fn convert<C: Converter>(files: &[(&str, &[u8])], splits: bool) -> Result<Ve
         .flat_map(|(target, lines)| lines.lines().map(|line| (target, line.to_string())).collect::<Vec<_>>())
         .map(|(target, line)| line.parse().map(|row| (target, row)).map_err(|e| format!("{e}: {line}")))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn pairs_are_read_in_each_of_their_forms() {
+        let wanted = vec![(json!("A"), json!(0)), (json!("B"), json!(2))];
+        for form in [
+            json!([["A", 0], ["B", 2]]),
+            json!([{"key": "A", "value": 0}, {"key": "B", "value": 2}]),
+            json!({"title": ["A", "B"], "sent_id": [0, 2]}),
+        ] {
+            assert_eq!(pairs(&form, "title", "sent_id"), wanted, "{form}");
+        }
+        for none in [json!(null), json!("A"), json!([["A"], 7]), json!({"title": ["A"]})] {
+            assert!(pairs(&none, "title", "sent_id").is_empty(), "{none}");
+        }
+    }
 }

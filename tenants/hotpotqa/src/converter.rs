@@ -1,6 +1,6 @@
 //! HotpotQA's files: the official array (`_id`, `context` with texts), or rows with `case_id`.
 
-use fapo_tenant_sdk::converter::{Converter, Description, Rows, Shape, Target, gepa_splits};
+use fapo_tenant_sdk::converter::{Converter, Description, Rows, Shape, Target, gepa_splits, pairs};
 use fapo_tenant_sdk::{Value, json};
 
 /// Reads questions with their labels; passages come from `context`.
@@ -25,12 +25,12 @@ impl Converter for HotpotConverter {
         let id = text("case_id").or(text("_id")).or(text("id")).ok_or("has no text `_id` or `case_id`")?;
         let question = text("question").ok_or("has no text `question`")?;
         let answer = text("answer").ok_or("has no text `answer`")?;
-        let facts = row.get("supporting_facts").cloned().unwrap_or(json!([]));
+        let facts = pairs(row.get("supporting_facts").unwrap_or(&Value::Null), "title", "sent_id");
         let mut expected = json!({"answer": answer});
         if let Some(kind) = text("type") {
             expected["answer_type"] = kind.into();
         }
-        expected["supporting_facts"] = facts;
+        expected["supporting_facts"] = facts.into_iter().map(|(title, sentence)| json!([title, sentence])).collect();
         let mut metadata = json!({});
         for name in ["level", "source", "split"] {
             if let Some(value) = text(name) {
@@ -41,10 +41,9 @@ impl Converter for HotpotConverter {
             "case_id": id, "task_type": "multihop_qa", "context": {"question": question},
             "expected": expected, "metadata": metadata,
         }));
-        for passage in row.get("context").and_then(Value::as_array).into_iter().flatten() {
-            let title =
-                passage.get(0).and_then(Value::as_str).ok_or("`context` holds no pairs of title and sentences")?;
-            let sentences = passage.get(1).and_then(Value::as_array).into_iter().flatten();
+        for (title, sentences) in pairs(row.get("context").unwrap_or(&Value::Null), "title", "sentences") {
+            let title = title.as_str().ok_or("`context` holds a passage without a title")?;
+            let sentences = sentences.as_array().into_iter().flatten();
             let text: String = sentences.filter_map(Value::as_str).collect();
             rows.add(Target::Corpus, &json!({"title": title, "text": text.trim()}));
         }
@@ -76,6 +75,16 @@ mod tests {
         let (target, case) = &rows[1];
         assert_eq!((*target, &case["case_id"]), (Target::All, &json!("a1")));
         assert_eq!(case["expected"]["supporting_facts"], json!([["Tarn", 1]]));
+    }
+
+    #[test]
+    fn lists_side_by_side_are_read_as_pairs() {
+        let row = r#"{"id": "a1", "question": "q", "answer": "a", "supporting_facts": {"title": ["Tarn"], "sent_id": [1]},
+            "context": {"title": ["Tarn"], "sentences": [["Tarn is an isle. ", "Mara keeps it."]]}}"#;
+        let rows = convert::<HotpotConverter>(&[("train.jsonl", row.replace('\n', " ").as_bytes())], false);
+        let rows = rows.expect("converts");
+        assert_eq!(rows[0].1, json!({"title": "Tarn", "text": "Tarn is an isle. Mara keeps it."}));
+        assert_eq!(rows[1].1["expected"]["supporting_facts"], json!([["Tarn", 1]]));
     }
 
     #[test]

@@ -41,6 +41,7 @@ fn feedback(finished: &FinishedCase, answer: &str, gold: &str, right: bool) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fapo_tenant_sdk::scoring::normalise;
     use fapo_tenant_sdk::{CaseInput, ObservedSearch, StepId, json};
     use std::path::PathBuf;
 
@@ -120,6 +121,27 @@ mod tests {
             seen += 1;
         }
         assert!(seen > 100, "{seen} rows");
+    }
+
+    /// Texts with what the reference's normaliser makes of them; the data is not part of the project.
+    #[test]
+    fn recorded_normal_forms_of_the_reference_are_met() {
+        let local = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+        let folder = std::env::var_os("FAPO_DATA_DIR").map_or(local, PathBuf::from);
+        let Ok(text) = std::fs::read_to_string(folder.join("hotpotqa/normalize_python_vectors.jsonl")) else {
+            #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+            {
+                eprintln!("skipped: no hotpotqa/normalize_python_vectors.jsonl under FAPO_DATA_DIR");
+            }
+            return;
+        };
+        let mut seen = 0;
+        for row in rows(&text) {
+            let text = |name: &str| row[name].as_str().expect("a text").to_string();
+            assert_eq!(normalise(&text("input"), Metric::Gepa), text("normalized"), "{row}");
+            seen += 1;
+        }
+        assert_eq!(seen, 36);
     }
 
     #[test]

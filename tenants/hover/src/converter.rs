@@ -1,6 +1,6 @@
 //! HoVer's release files: an array of claims with the articles they rest on.
 
-use fapo_tenant_sdk::converter::{Converter, Description, PythonRandom, Rows, Shape, Target, gepa_splits};
+use fapo_tenant_sdk::converter::{Converter, Description, PythonRandom, Rows, Shape, Target, gepa_splits, pairs};
 use fapo_tenant_sdk::scoring::gold_titles;
 use fapo_tenant_sdk::{Value, json};
 
@@ -30,7 +30,9 @@ impl Converter for HoverConverter {
         let text = |name: &str| row.get(name).and_then(Value::as_str);
         let id = text("uid").ok_or("has no text `uid`")?;
         let claim = text("claim").ok_or("has no text `claim`")?;
-        let expected = json!({"supporting_facts": row["supporting_facts"]});
+        let facts = pairs(&row["supporting_facts"], "title", "sent_id").into_iter();
+        let facts: Vec<Value> = facts.map(|(title, sentence)| json!([title, sentence])).collect();
+        let expected = json!({"supporting_facts": facts});
         if gold_titles(&expected).is_empty() {
             return Err(format!("claim {id} has no `supporting_facts`; the file without labels cannot be scored"));
         }
@@ -69,7 +71,7 @@ mod tests {
         let claim = |n: usize, titles: &str| {
             format!("{{\"uid\": \"u{n}\", \"claim\": \"c{n}\", \"supporting_facts\": [{titles}], \"num_hops\": 3}}")
         };
-        let three = "[\"A\", 0], [\"B\", 1], [\"C\", 0], [\"A\", 2]";
+        let three = "[\"A\", 0], {\"key\": \"B\", \"value\": 1}, [\"C\", 0], [\"A\", 2]";
         let claims: Vec<String> = (0..11).map(|n| claim(n, if n == 10 { "[\"A\", 0]" } else { three })).collect();
         let file = format!("[{}]", claims.join(",\n"));
         let rows = convert::<HoverConverter>(&[("train.json", file.as_bytes())], true).expect("converts");

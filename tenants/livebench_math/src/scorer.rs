@@ -27,12 +27,12 @@ enum Question {
 impl Scorer for LiveBenchScorer {
     fn validate(case: &LabelledCase, profile: &Value) -> Result<(), String> {
         check_metric(profile)?;
-        question(&case.expected).map(drop)
+        question(case).map(drop)
     }
 
     fn score(finished: &FinishedCase, profile: &Value) -> Result<Score, String> {
         check_metric(profile)?;
-        let question = question(&finished.labelled.expected)?;
+        let question = question(&finished.labelled)?;
         let answer = without_thoughts(finished.answer(Some("solve")));
         let context = &finished.labelled.input.context;
         let text = context.iter().find(|entry| entry.name == "question").map_or("", |entry| &entry.value);
@@ -73,9 +73,14 @@ fn judge(question: &Question, answer: &str, text: &str) -> Result<(f64, String),
     })
 }
 
-fn question(expected: &Value) -> Result<Question, String> {
-    let gold = expected_answer(expected).ok_or("`expected.answer` is missing")?;
-    let subtask = expected.get("subtask").and_then(Value::as_str).ok_or("`expected.subtask` is missing")?;
+/// The family is that of `expected`; rows of the original keep the published row as `metadata.question_d`.
+fn question(case: &LabelledCase) -> Result<Question, String> {
+    let expected = &case.expected;
+    let published = case.metadata.get("question_d").unwrap_or(&Value::Null);
+    let gold = expected_answer(expected).or_else(|| published["ground_truth"].as_str().map(str::to_string));
+    let gold = gold.ok_or("`expected.answer` is missing")?;
+    let named = |row: &Value| row.get("subtask").or(row.get("task")).and_then(Value::as_str).map(str::to_string);
+    let subtask = named(expected).or_else(|| named(published)).ok_or("`expected.subtask` is missing")?;
     let mut words = subtask.split('_');
     match (words.next().unwrap_or_default(), words.next()) {
         ("amc" | "smc", _) | (_, Some("amc")) => match gold.chars().collect::<Vec<_>>()[..] {
@@ -160,6 +165,11 @@ mod tests {
         for (subtask, gold) in [("amc_12", "F"), ("amc_12", "AB"), ("imo", "1;2"), ("chess", "1")] {
             assert!(LiveBenchScorer::validate(&finished(subtask, gold, "", "").labelled, &json!({})).is_err());
         }
+        let mut original = finished("", "", "", "").labelled;
+        original.expected = json!({"answer": "025"});
+        original.metadata =
+            json!({"question_d": {"task": "math_comp", "subtask": "aime_i_2024", "ground_truth": "025"}});
+        assert_eq!(question(&original), Ok(Question::Number("025".into())));
         let good = finished("aime_i_2024", "025", "", "").labelled;
         assert!(LiveBenchScorer::validate(&good, &json!({})).is_ok());
         assert!(LiveBenchScorer::validate(&good, &json!({"metric": "exact"})).is_err());
