@@ -1,4 +1,4 @@
-//! Searches an index: exact BM25, one query term after the other.
+//! Searches an index: exact BM25, one query term after the other, the rarest first.
 
 use crate::analysis::Analyser;
 use crate::layout::{self, Fields};
@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use tantivy::postings::BlockSegmentPostings;
 use tantivy::schema::{IndexRecordOption, TantivyDocument, Value};
 use tantivy::store::StoreReader;
-use tantivy::{DocId, InvertedIndexReader, SegmentReader, Term};
+use tantivy::{DocId, SegmentReader, Term};
 
 /// Most hits of one search.
 pub const HITS_MAX: u32 = 100;
@@ -150,23 +150,106 @@ impl Bm25Index {
     }
 
     /// The best `k` documents, best first.
+    ///
+    /// Terms are read from the rarest on. As soon as the terms that are left could not lift a document that holds none
+    /// of the earlier ones to the k-th place, they are looked up for the documents still in question alone.
     fn best(&self, query: &str, k: usize) -> std::io::Result<Vec<Scored>> {
-        let terms = self.query_terms(query);
+        let mut terms = self.postings(query)?;
         if terms.is_empty() {
             return Ok(Vec::new());
         }
-        let inverted = self.segment.inverted_index(self.fields.terms).map_err(std::io::Error::other)?;
         let spare = self.spare_scores.lock().ok().and_then(|mut spare| spare.pop());
         let mut scores = spare.unwrap_or_else(|| vec![0.0; self.columns.len()]);
         let mut touched = Vec::new();
         // A vector that met an error is dropped, not given back: it is not all zeros.
-        for (term, occurrences) in &terms {
-            self.add_term(&inverted, term, f64::from(*occurrences), &mut scores, &mut touched)?;
+        let mut read = 0;
+        let mut least = 0.0;
+        while read < terms.len() {
+            self.add_term(&mut terms[read], &mut scores, &mut touched);
+            read += 1;
+            let (earlier, left) = (weights(&terms[..read]), at_most(&terms[read..]));
+            if read < terms.len() && left < earlier {
+                let counted = touched.iter().filter(|document| !self.columns[**document as usize].is_repeat);
+                least = kth(counted.map(|document| scores[*document as usize]), k);
+                if left < least {
+                    break;
+                }
+            }
         }
-        // The best so far, best first: most documents are told from them by their score alone.
+        let taken = touched.into_iter().map(|document| (std::mem::take(&mut scores[document as usize]), document));
+        let found = if read == terms.len() {
+            self.first(taken, k)
+        } else {
+            let left = at_most(&terms[read..]);
+            let mut candidates: Vec<(f64, DocId)> = taken.filter(|(score, _)| score + left >= least).collect();
+            self.look_up(&mut terms[read..], &mut candidates, least, k);
+            self.first(candidates.into_iter(), k)
+        };
+        if let Ok(mut spare) = self.spare_scores.lock() {
+            spare.push(scores);
+        }
+        Ok(found)
+    }
+
+    /// The query's terms that stand in a passage, those first that weigh most.
+    fn postings(&self, query: &str) -> std::io::Result<Vec<TermPostings>> {
+        let inverted = self.segment.inverted_index(self.fields.terms).map_err(std::io::Error::other)?;
+        let mut found = Vec::new();
+        for (term, occurrences) in self.query_terms(query) {
+            let term = Term::from_field_text(self.fields.terms, &term);
+            if let Some(postings) = inverted.read_block_postings(&term, IndexRecordOption::WithFreqs)? {
+                let weight = f64::from(occurrences) * inverse_frequency(self.columns.len(), &postings);
+                found.push(TermPostings { weight, postings });
+            }
+        }
+        found.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+        Ok(found)
+    }
+
+    /// Adds one term's share to the scores of all documents that hold it.
+    fn add_term(&self, term: &mut TermPostings, scores: &mut [f64], touched: &mut Vec<DocId>) {
+        let TermPostings { weight, postings } = term;
+        while postings.block_len() > 0 {
+            for (&document, &count) in postings.docs().iter().zip(postings.freqs()) {
+                let score = &mut scores[document as usize];
+                if *score == 0.0 {
+                    touched.push(document);
+                }
+                *score += *weight * self.share(document, count);
+            }
+            postings.advance();
+        }
+    }
+
+    /// Adds the shares of further terms to documents in question. Those that cannot come to `least` any more, a score
+    /// that k documents have, drop out.
+    fn look_up(&self, terms: &mut [TermPostings], candidates: &mut Vec<(f64, DocId)>, mut least: f64, k: usize) {
+        candidates.retain(|(_, document)| !self.columns[*document as usize].is_repeat);
+        candidates.sort_unstable_by_key(|(_, document)| *document);
+        for at in 0..terms.len() {
+            let left = at_most(&terms[at..]);
+            candidates.retain(|(score, _)| score + left >= least);
+            let TermPostings { weight, postings } = &mut terms[at];
+            for (score, document) in candidates.iter_mut() {
+                let place = postings.seek(*document);
+                if postings.docs().get(place) == Some(document) {
+                    *score += *weight * self.share(*document, postings.freq(place));
+                }
+            }
+            least = kth(candidates.iter().map(|(score, _)| *score), k);
+        }
+    }
+
+    /// What a term's weight counts for in a document that holds it `count` times: below 1.
+    fn share(&self, document: DocId, count: u32) -> f64 {
+        let count = f64::from(count);
+        count / (count + self.columns[document as usize].norm)
+    }
+
+    /// The first `k` of scored documents; most are told from them by their score alone.
+    fn first(&self, scored: impl Iterator<Item = (f64, DocId)>, k: usize) -> Vec<Scored> {
         let mut found: Vec<Scored> = Vec::with_capacity(k + 1);
-        for document in touched {
-            let score = std::mem::take(&mut scores[document as usize]);
+        for (score, document) in scored {
             if found.len() == k && score < found[k - 1].score {
                 continue;
             }
@@ -181,38 +264,7 @@ impl Bm25Index {
                 found.truncate(k);
             }
         }
-        if let Ok(mut spare) = self.spare_scores.lock() {
-            spare.push(scores);
-        }
-        Ok(found)
-    }
-
-    /// Adds one term's share to the scores of all documents that hold it.
-    fn add_term(
-        &self,
-        inverted: &InvertedIndexReader,
-        term: &str,
-        occurrences: f64,
-        scores: &mut [f64],
-        touched: &mut Vec<DocId>,
-    ) -> std::io::Result<()> {
-        let term = Term::from_field_text(self.fields.terms, term);
-        let Some(mut postings) = inverted.read_block_postings(&term, IndexRecordOption::WithFreqs)? else {
-            return Ok(());
-        };
-        let weight = occurrences * inverse_frequency(self.columns.len(), &postings);
-        while postings.block_len() > 0 {
-            for (&document, &count) in postings.docs().iter().zip(postings.freqs()) {
-                let score = &mut scores[document as usize];
-                if *score == 0.0 {
-                    touched.push(document);
-                }
-                let count = f64::from(count);
-                *score += weight * count / (count + self.columns[document as usize].norm);
-            }
-            postings.advance();
-        }
-        Ok(())
+        found
     }
 
     fn hit(&self, found: Scored) -> tantivy::Result<Hit> {
@@ -221,6 +273,35 @@ impl Bm25Index {
         let Fields { id, title, text: body, .. } = self.fields;
         Ok(Hit { passage_id: text(id), title: text(title), text: text(body), score: found.score })
     }
+}
+
+/// A term of a query with the documents that hold it.
+struct TermPostings {
+    /// Most that it can add to a score: its share of it is below 1.
+    weight: f64,
+    postings: BlockSegmentPostings,
+}
+
+fn weights(terms: &[TermPostings]) -> f64 {
+    terms.iter().map(|term| term.weight).sum()
+}
+
+/// What terms can add to a score: a little more than the sum, which rounding may have made too small.
+fn at_most(terms: &[TermPostings]) -> f64 {
+    weights(terms) * (1.0 + 1e-9)
+}
+
+/// The k-th largest score, 0 where there are fewer.
+fn kth(scores: impl Iterator<Item = f64>, k: usize) -> f64 {
+    let mut first: Vec<f64> = Vec::with_capacity(k + 1);
+    for score in scores {
+        if first.len() < k || score > first[k - 1] {
+            let at = first.partition_point(|other| *other >= score);
+            first.insert(at, score);
+            first.truncate(k);
+        }
+    }
+    first.get(k - 1).copied().unwrap_or(0.0)
 }
 
 /// Lucene's: never negative, and above 0 for a term that stands everywhere.

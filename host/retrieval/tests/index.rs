@@ -145,6 +145,49 @@ fn hits_are_those_of_the_formula_ties_included() {
     assert!(ties > 100, "the corpus is meant to have ties, it has {ties}");
 }
 
+/// Words as they are spread in real text: a few stand everywhere, most in a handful of passages.
+fn spread(count: usize) -> Vec<Vec<String>> {
+    let mut numbers = Numbers(29);
+    let mut word = move || {
+        let (a, b, c) = (numbers.below(1_000), numbers.below(1_000), numbers.below(1_000));
+        format!("w{}", a * b / 1_000 * c / 500)
+    };
+    (0..count).map(|row| (0..20 + row % 30).map(|_| word()).collect()).collect()
+}
+
+/// Long queries of rare and frequent words: documents that cannot be among the first are passed over, and nobody sees it.
+#[test]
+fn what_is_passed_over_could_not_be_among_the_first() {
+    let passages = spread(3_000);
+    let corpus: String =
+        passages.iter().map(|words| format!("{}\n", serde_json::json!({"text": words.join(" ")}))).collect();
+    let place = Place::with(&corpus);
+    let index = place.open();
+    let reference = Reference::new(&passages);
+    let mut numbers = Numbers(5);
+    for _ in 0..120 {
+        let query: Vec<String> = (0..2 + numbers.below(12))
+            .map(|_| {
+                let words = &passages[numbers.below(3_000) as usize];
+                words[numbers.below(words.len() as u64) as usize].clone()
+            })
+            .collect();
+        for k in [1, 7, 50] {
+            let expected = reference.best(&query, k);
+            let hits = index.search(&query.join(" "), k as u32).expect("readable");
+            assert_eq!(hits.len(), expected.len(), "{query:?}");
+            let last = expected.last().map_or(0.0, |(_, score)| *score);
+            for (hit, (_, score)) in hits.iter().zip(&expected) {
+                assert!((hit.score - score).abs() < 1e-9, "{query:?}: {} and {score}", hit.score);
+            }
+            let above = |id: &str, score: f64| (score > last + 1e-9).then(|| id.to_string());
+            let found: HashSet<String> = hits.iter().filter_map(|hit| above(&hit.passage_id, hit.score)).collect();
+            let wanted: HashSet<String> = expected.iter().filter_map(|(id, score)| above(id, *score)).collect();
+            assert_eq!(found, wanted, "{query:?}, k {k}");
+        }
+    }
+}
+
 #[test]
 fn a_hit_carries_the_passage() {
     let place = Place::with(
