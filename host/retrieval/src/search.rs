@@ -169,8 +169,8 @@ impl Bm25Index {
             read += 1;
             let (earlier, left) = (weights(&terms[..read]), at_most(&terms[read..]));
             if read < terms.len() && left < earlier {
-                let counted = touched.iter().filter(|document| !self.columns[**document as usize].is_repeat);
-                least = kth(counted.map(|document| scores[*document as usize]), k);
+                let so_far = touched.iter().map(|document| (scores[*document as usize], *document));
+                least = self.kth(so_far, k);
                 if left < least {
                     break;
                 }
@@ -236,7 +236,7 @@ impl Bm25Index {
                     *score += *weight * self.share(*document, postings.freq(place));
                 }
             }
-            least = kth(candidates.iter().map(|(score, _)| *score), k);
+            least = self.kth(candidates.iter().copied(), k);
         }
     }
 
@@ -244,6 +244,20 @@ impl Bm25Index {
     fn share(&self, document: DocId, count: u32) -> f64 {
         let count = f64::from(count);
         count / (count + self.columns[document as usize].norm)
+    }
+
+    /// The k-th largest score of documents that are no repeats, 0 where there are fewer.
+    fn kth(&self, scored: impl Iterator<Item = (f64, DocId)>, k: usize) -> f64 {
+        let mut first: Vec<f64> = Vec::with_capacity(k + 1);
+        for (score, document) in scored {
+            // Few get as far as their column, which is seldom at hand.
+            if (first.len() < k || score > first[k - 1]) && !self.columns[document as usize].is_repeat {
+                let at = first.partition_point(|other| *other >= score);
+                first.insert(at, score);
+                first.truncate(k);
+            }
+        }
+        first.get(k - 1).copied().unwrap_or(0.0)
     }
 
     /// The first `k` of scored documents; most are told from them by their score alone.
@@ -289,19 +303,6 @@ fn weights(terms: &[TermPostings]) -> f64 {
 /// What terms can add to a score: a little more than the sum, which rounding may have made too small.
 fn at_most(terms: &[TermPostings]) -> f64 {
     weights(terms) * (1.0 + 1e-9)
-}
-
-/// The k-th largest score, 0 where there are fewer.
-fn kth(scores: impl Iterator<Item = f64>, k: usize) -> f64 {
-    let mut first: Vec<f64> = Vec::with_capacity(k + 1);
-    for score in scores {
-        if first.len() < k || score > first[k - 1] {
-            let at = first.partition_point(|other| *other >= score);
-            first.insert(at, score);
-            first.truncate(k);
-        }
-    }
-    first.get(k - 1).copied().unwrap_or(0.0)
 }
 
 /// Lucene's: never negative, and above 0 for a term that stands everywhere.
