@@ -85,11 +85,11 @@ impl Test {
         let mut checks = Checks::new(printer);
         let (mut rows, mut used) = (Vec::new(), Used::default());
         let mut limits = Limits::default();
-        let (configs, others) = scripted(place, &folder)?;
+        let Configs { scripted, others } = configs(place, &folder)?;
         for (path, provider) in others {
             checks.ok(&path.display().to_string(), &format!("not run: it asks the provider {provider}"));
         }
-        for (name, path) in configs {
+        for (name, path) in scripted {
             let opened = plan::open(place, &path)?;
             let (ran, records) = run(place, &self.id, &name, &path).await?;
             if rows.is_empty() {
@@ -143,7 +143,7 @@ pub(super) async fn fixture(place: &Place, folder: &TenantFolder, checks: &mut C
     }
     let ran = async {
         let mut rows = Vec::new();
-        for (name, config) in scripted(place, folder)?.0 {
+        for (name, config) in configs(place, folder)?.scripted {
             let (_, records) = run(place, folder.id(), &name, &config).await?;
             rows.extend(records.iter().map(|record| Expected::of(&name, record)));
         }
@@ -158,26 +158,30 @@ pub(super) async fn fixture(place: &Place, folder: &TenantFolder, checks: &mut C
     }
 }
 
-/// The configs that can be run without a model, by name; and the others, with the provider that they ask.
-fn scripted(
-    place: &Place,
-    folder: &TenantFolder,
-) -> Result<(Vec<(String, PathBuf)>, Vec<(PathBuf, String)>), InputError> {
-    let (mut found, mut others) = (Vec::new(), Vec::new());
+/// Configs of a tenant.
+struct Configs {
+    /// Those that can be run without a model, by name.
+    scripted: Vec<(String, PathBuf)>,
+    /// The others, with the provider that they ask.
+    others: Vec<(PathBuf, String)>,
+}
+
+fn configs(place: &Place, folder: &TenantFolder) -> Result<Configs, InputError> {
+    let mut configs = Configs { scripted: Vec::new(), others: Vec::new() };
     for file in folder.list("configs") {
         let Some(name) = file.strip_suffix(".json") else { continue };
         let path = PathBuf::from(format!("tenants/{}/configs/{file}", folder.id()));
         match asked(place, &path)? {
-            None => found.push((name.to_string(), path)),
-            Some(provider) => others.push((path, provider)),
+            None => configs.scripted.push((name.to_string(), path)),
+            Some(provider) => configs.others.push((path, provider)),
         }
     }
-    if found.is_empty() {
+    if configs.scripted.is_empty() {
         return Err(InputError::new(format!("tenants/{}/configs", folder.id()), "no config is scripted").hint(
             "add one with \"provider\": \"scripted\", and let the operator's file grant a route of this provider",
         ));
     }
-    Ok((found, others))
+    Ok(configs)
 }
 
 /// The first provider of a config that is more than a file of replies.

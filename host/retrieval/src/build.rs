@@ -61,6 +61,9 @@ pub fn build(corpus: &Path, out: &Path, settings: IndexSettings) -> Result<Index
     Ok(manifest)
 }
 
+/// Bytes of passages that are kept in one piece: to read one passage, as much is inflated.
+pub(crate) const STORE_BLOCK_BYTES: usize = 4 << 10;
+
 /// What stands where the index shall go.
 enum Standing {
     Nothing,
@@ -147,8 +150,11 @@ fn write_manifest(dir: &Path, manifest: &IndexManifest) -> std::io::Result<()> {
 /// Writes one segment with all passages in order; returns their mean length.
 fn write_passages(dir: &Path, passages: &[Passage]) -> tantivy::Result<f64> {
     let (schema, fields) = layout::schema();
+    let settings =
+        tantivy::IndexSettings { docstore_blocksize: STORE_BLOCK_BYTES, ..tantivy::IndexSettings::default() };
     let mut writer: SingleSegmentIndexWriter = Index::builder()
         .schema(schema)
+        .settings(settings)
         .single_segment_index_writer(tantivy::directory::MmapDirectory::open(dir)?, WRITER_BYTES_START)?;
     let ranks = ranks_of_ids(passages);
     let mut analyser = Analyser::new();

@@ -1,6 +1,7 @@
 //! Searches an index: exact BM25, one query term after the other, the rarest first.
 
 use crate::analysis::Analyser;
+use crate::build::STORE_BLOCK_BYTES;
 use crate::layout::{self, Fields};
 use crate::manifest::{HINT_BUILD, IndexManifest, IndexSettings};
 use crate::stamp::Stamp;
@@ -20,8 +21,8 @@ use tantivy::{DocId, SegmentReader, Term};
 pub const HITS_MAX: u32 = 100;
 /// Distinct terms of a query that count, the first ones: bounds the work a chain can ask for in one search.
 pub const QUERY_TERMS_MAX: usize = 1024;
-/// Blocks of 16 KiB of passages kept inflated: 16 MiB, so that a corpus of the usual size is inflated once.
-const STORE_BLOCKS_MAX: usize = 1024;
+/// Blocks of passages kept inflated: 16 MiB, so that a corpus of the usual size is inflated once.
+const STORE_BLOCKS_MAX: usize = (16 << 20) / STORE_BLOCK_BYTES;
 
 /// An opened index. Cheap to share; searches run side by side.
 pub struct Bm25Index {
@@ -225,7 +226,8 @@ impl Bm25Index {
     /// that k documents have, drop out.
     fn look_up(&self, terms: &mut [TermPostings], candidates: &mut Vec<(f64, DocId)>, mut least: f64, k: usize) {
         candidates.retain(|(_, document)| !self.columns[*document as usize].is_repeat);
-        candidates.sort_unstable_by_key(|(_, document)| *document);
+        // Stable: it sees that the list is made of a few runs in order, one a term.
+        candidates.sort_by_key(|(_, document)| *document);
         for at in 0..terms.len() {
             let left = at_most(&terms[at..]);
             candidates.retain(|(score, _)| score + left >= least);
