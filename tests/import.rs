@@ -119,6 +119,8 @@ fn a_converter_that_misbehaves_ends_the_import_with_its_reason_and_writes_nothin
         assert!(ran.stderr.contains(why), "{lines:?}: {}", ran.stderr);
         assert!(!bench.path("out").exists(), "{lines:?}");
     }
+    let ran = told(&bench, "wordy\n", &[]);
+    assert!(ran.code == 2 && ran.stderr.len() < 10_000, "what a converter says is cut: {} bytes", ran.stderr.len());
     let ran = told(&bench, "ok a\nok train\npassage T\npassage T\n", &["--corpus-out", "corpus.jsonl"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!((ids(&bench, "out/test.jsonl"), ids(&bench, "out/train.jsonl")), (vec!["0".into()], vec!["1".into()]));

@@ -7,7 +7,7 @@ use crate::bindings::exports::fapo::tenant::converter::{self, Guest, GuestIndice
 use crate::engine::Inner;
 use crate::link::linker;
 use crate::load::ComponentInfo;
-use crate::scorer::ScorerState;
+use crate::scorer::{ScorerState, short};
 use crate::stop;
 use fapo_core::fault::{Fault, FaultKind, Phase};
 use fapo_core::limits::Limits;
@@ -15,6 +15,9 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre};
+
+/// A part of the rows counts as so many bytes at least: parts of nothing come to an end as well.
+const PART_BYTES_MIN: usize = 1 << 10;
 
 /// A compiled converter, linked once, instantiated per set of files.
 #[derive(Clone)]
@@ -108,7 +111,7 @@ impl Conversion {
         let said = self.guest.call_describe(&mut self.store).await;
         let described = said.map_err(|e| self.fault(&e))?;
         let known = described.known.into_iter().map(|file| (file.name, file.sha256)).collect();
-        Ok(ConverterDescription { reads: described.reads, known })
+        Ok(ConverterDescription { reads: short(described.reads), known })
     }
 
     /// Gives it the next piece of a file, `last` with the last one. The inner error is the converter's own, about the
@@ -119,7 +122,7 @@ impl Conversion {
     pub async fn read(&mut self, file: &str, bytes: &[u8], last: bool) -> Result<Result<(), String>, Fault> {
         self.rearm();
         let read = self.guest.call_read(&mut self.store, file, bytes, last).await;
-        read.map_err(|e| self.fault(&e))
+        Ok(read.map_err(|e| self.fault(&e))?.map_err(short))
     }
 
     /// After the last file; with `splits` the cases come in the splits of the publication.
@@ -129,7 +132,7 @@ impl Conversion {
     pub async fn finish(&mut self, splits: bool) -> Result<Result<(), String>, Fault> {
         self.rearm();
         let finished = self.guest.call_finish(&mut self.store, splits).await;
-        finished.map_err(|e| self.fault(&e))
+        Ok(finished.map_err(|e| self.fault(&e))?.map_err(short))
     }
 
     /// Rows that were made and not yet taken, as lines of JSON that nobody has checked.
@@ -140,7 +143,7 @@ impl Conversion {
         self.rearm();
         let taken = self.guest.call_take(&mut self.store).await;
         let Some(rows) = taken.map_err(|e| self.fault(&e))? else { return Ok(None) };
-        let Some(left) = self.bytes_left.checked_sub(rows.lines.len().max(1) as u64) else {
+        let Some(left) = self.bytes_left.checked_sub(rows.lines.len().max(PART_BYTES_MIN) as u64) else {
             let message = format!("limit import_bytes passed: more than {} bytes of rows", self.bytes_max);
             return Err(Fault::new(Phase::Scorer, FaultKind::LimitExceeded, message)
                 .hint("import fewer files at one time, or raise the limit under [limits] of the operator's file"));

@@ -282,7 +282,8 @@ fn checked(score: scorer::Score) -> Result<Score, Fault> {
     })
 }
 
-fn short(mut text: String) -> String {
+/// A text of a guest that is kept, cut.
+pub(crate) fn short(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(text.len().min(NOTE_BYTES_MAX)));
     text
 }

@@ -273,6 +273,7 @@ impl Converter for HostileConverter {
                 .for_each(|n| rows.add(Target::Corpus, &json!({"title": n.to_string(), "text": "x".repeat(1 << 20)}))),
             "refuse" => self.refuses = true,
             "wrong" => return Err("is wrong on purpose".into()),
+            "wordy" => return Err("x".repeat(1 << 20)),
             "model" => return Err(call_provider()),
             other => drop(misbehave(other)),
         }
