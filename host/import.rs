@@ -161,6 +161,25 @@ pub async fn cases(
     Ok((dataset.cases, dataset.digest))
 }
 
+/// What a tenant's converter says it reads; None where the tenant has none.
+///
+/// # Errors
+/// Its component is missing, is no converter, traps or passes a limit.
+pub async fn reads(
+    place: &Place,
+    operator: &OperatorFile,
+    folder: &TenantFolder,
+) -> Result<Option<String>, InputError> {
+    let manifest = folder.manifest()?;
+    if manifest.converter.is_none() {
+        return Ok(None);
+    }
+    let mut conversion = begin(place, operator, folder, &manifest).await?;
+    let described = conversion.describe().await;
+    let subject = format!("tenant {}, converter component", manifest.id);
+    described.map(|described| Some(described.reads)).map_err(|fault| in_converter(&subject, fault))
+}
+
 async fn begin(
     place: &Place,
     operator: &OperatorFile,

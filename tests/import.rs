@@ -141,3 +141,16 @@ fn what_a_converter_takes_and_makes_is_bounded() {
     let ran = told(&bench, "rows\n", &["--corpus-out", "corpus.jsonl"]);
     assert!(ran.code == 2 && ran.stderr.contains("limit import_bytes passed"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_check_and_a_look_at_a_tenant_show_its_converter() {
+    let bench = hostile();
+    let ran = bench.fapo(&["tenant", "check", "demo_qa"]);
+    assert!(ran.stdout.contains("converter component: reads lines that say what to do"), "{}", ran.stdout);
+    let ran = bench.fapo(&["tenant", "inspect", "demo_qa"]);
+    assert!(ran.stdout.contains("converter (tenants/demo_qa/hostile.wasm)"), "{}", ran.stdout);
+    bench.edit("tenants/demo_qa/tenant.toml", "hostile.wasm", "stock.wasm");
+    let ran = bench.fapo(&["tenant", "check", "demo_qa"]);
+    assert_eq!(ran.code, 1, "{}", ran.stdout);
+    assert!(ran.stdout.contains("error    tenant demo_qa, converter component"), "{}", ran.stdout);
+}

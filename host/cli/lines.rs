@@ -569,7 +569,7 @@ pub struct ComponentLine {
     pub digest: String,
     /// Size.
     pub bytes: u64,
-    /// `chain`, `node`, `scorer`.
+    /// `chain`, `node`, `scorer`, `converter`.
     pub roles: Vec<String>,
     /// Everything it imports.
     pub imports: Vec<String>,

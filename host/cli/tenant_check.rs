@@ -6,7 +6,7 @@ use super::{Exit, start_cost, tenant_layout, tenant_test};
 use crate::place::Place;
 use crate::plan::{self, Opened};
 use crate::tenant_folder::TenantFolder;
-use crate::{services, variant};
+use crate::{import, services, variant};
 use fapo_core::InputError;
 use fapo_core::case::Case;
 use fapo_core::config::{EvalConfig, ProviderSettings};
@@ -47,6 +47,13 @@ impl Check {
             config(place, &path, &mut datasets, &mut checks).await;
         }
         leaks(&datasets, &mut checks);
+        match import::reads(place, &place.read_operator()?, &folder).await {
+            Ok(Some(reads)) => {
+                checks.ok(&format!("tenant {}, converter component", self.id), &format!("reads {reads}"))
+            }
+            Ok(None) => {}
+            Err(e) => checks.error(e),
+        }
         tenant_layout::check(&folder, &mut checks);
         tenant_test::fixture(place, &folder, &mut checks).await;
         Ok(checks.exit())

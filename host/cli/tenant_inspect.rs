@@ -63,6 +63,11 @@ impl Inspect {
             let source = format!("scorer ({})", manifest.scorer.component);
             print_component(&source, &scorer, limits.component_bytes, printer)?;
         }
+        if let Some(converter) = manifest.converter.iter().find(|c| ![&manifest.chain, &manifest.scorer].contains(c)) {
+            let bytes = components::one(place, &operator, &folder, "converter", &converter.component)?;
+            let source = format!("converter ({})", converter.component);
+            print_component(&source, &bytes, limits.component_bytes, printer)?;
+        }
         capabilities::print(capabilities::requested(&manifest, &operator), printer);
         Ok(Exit::Done)
     }

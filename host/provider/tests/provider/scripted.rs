@@ -121,7 +121,7 @@ fn a_wrong_line_is_named() {
 
 #[test]
 fn the_scripts_of_the_shipped_tenants_load() {
-    for tenant in ["demo_qa", "hotpotqa", "ctibench_rcm", "aime", "livebench_math"] {
+    for tenant in ["demo_qa", "hotpotqa", "ctibench_rcm", "aime", "livebench_math", "hover"] {
         let file = format!("{}/../../tenants/{tenant}/scripted.jsonl", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(&file).expect("a script");
         Scripted::from_rules(&file, &text).expect("good rules");
