@@ -19,6 +19,7 @@ use fapo_engine::files::{DiskFiles, SystemClock};
 use fapo_engine::optimize::{Trial, TrialBudget};
 use fapo_engine::propose::Example;
 use fapo_engine::stop::StopSignal;
+use fapo_graph::{Handle, NodeSpec};
 use fapo_provider::ResponseCache;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -49,6 +50,9 @@ pub struct TrialOptions {
     pub cost_max: Option<Money>,
     /// Milliseconds of one start after which no further variant is begun.
     pub wall_ms_max: Option<u64>,
+    /// Paid calls of the replays that look into the failures of a variant to beat; as many as one run of train makes
+    /// where absent, 0 for none.
+    pub diagnosis_calls: Option<u64>,
     /// Ablation: deal steps and fixes to clusters by this seed.
     pub clusters_dealt_by: Option<u64>,
 }
@@ -114,6 +118,12 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
         "splits": splits.each_ref().map(|split| split.digest.clone()),
         "baseline": identity::of(&chain, &scorer, &baseline, &identity::Planned::default(), &profile, &granted, grant),
     });
+    let asks = |node: &&NodeSpec| node.handles.iter().any(|handle| matches!(handle, Handle::Model(_)));
+    let of_train = (baseline.graph.nodes.iter().filter(asks).count() * splits[0].cases.len()) as u64;
+    let diagnosis_calls = options.diagnosis_calls.unwrap_or(of_train);
+    if let Some(gold) = manifest.gold.as_ref().filter(|_| diagnosis_calls > 0) {
+        trial_identity["diagnosis"] = json!({"calls": diagnosis_calls, "gold": gold});
+    }
     if let Some(seed) = options.clusters_dealt_by {
         trial_identity["clusters_dealt_by"] = seed.into();
     }
@@ -151,6 +161,8 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
         granted,
         grant: grant.clone(),
         workers: plan::workers(config) as usize,
+        gold: manifest.gold.clone(),
+        diagnosis_calls,
         calls: Mutex::default(),
         accounts,
         ledger: place.work.join("test-ledger.jsonl"),

@@ -1,18 +1,22 @@
-//! From a run on disk to the same run without its models: what `fapo replay` replays.
+//! From a run on disk to the same run, ready to be run again: without its models, which is what `fapo replay` replays,
+//! or with them, to run on from steps that are given.
 
 use crate::place::Place;
 use crate::plan::{self, Opened};
 use crate::{identity, services, variant};
-use fapo_core::InputError;
 use fapo_core::config::read_config;
 use fapo_core::grants::Budget;
 use fapo_core::ports::{Definition, Provider};
+use fapo_core::tenant::TenantManifest;
+use fapo_core::{InputError, digest};
 use fapo_engine::evaluate::{Earlier, Evaluation, Granted};
 use fapo_engine::files::{DiskFiles, SystemClock};
+use fapo_engine::intervene::Diagnosis;
 use fapo_engine::judge::{JudgeModel, Judges};
 use fapo_engine::replay::RecordedReplies;
 use fapo_engine::stop::StopSignal;
 use fapo_engine::stored::StoredRun;
+use fapo_provider::ResponseCache;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +26,46 @@ use std::sync::Arc;
 /// # Errors
 /// What the run was made of is no longer there, or is not what it was: named by the dimension of the run's identity.
 pub async fn plan(place: &Place, folder: &Path, stored: &StoredRun) -> Result<Evaluation, InputError> {
+    Ok(again(place, folder, stored, false).await?.0)
+}
+
+/// What it takes to look into the failed cases of a run by replays.
+pub struct DiagnosisPlan {
+    /// For the engine.
+    pub diagnosis: Diagnosis,
+    /// Replies of earlier calls.
+    pub replies: Option<Arc<ResponseCache>>,
+}
+
+/// The failed cases of the run of `folder`, ready to be looked into with its models, for so many paid calls.
+///
+/// # Errors
+/// As [`plan`], a model of the run is another one now, or the tenant declares no gold.
+pub async fn plan_diagnosis(
+    place: &Place,
+    folder: &Path,
+    stored: &StoredRun,
+    calls_max: u64,
+) -> Result<DiagnosisPlan, InputError> {
+    let (run, manifest, replies) = again(place, folder, stored, true).await?;
+    let gold = manifest.gold.ok_or_else(|| {
+        InputError::new(format!("tenant {}", manifest.id), "declares no gold, so that nothing can be put in its place")
+            .hint("say in tenant.toml what its steps should put out: [gold.steps] answer = \"${answer}\" and so on; docs/attribution.md")
+    })?;
+    let logs = place.work.join("diagnostics");
+    std::fs::create_dir_all(&logs).map_err(|e| crate::place::unwritable(&logs, &e))?;
+    let key = digest::of_json(&json!([stored.run_config["fapo"]["identity"], gold]));
+    let log = logs.join(format!("{}-{}.jsonl", manifest.id, &key[7..19]));
+    let (run, records) = (Arc::new(run), stored.records.clone());
+    Ok(DiagnosisPlan { diagnosis: Diagnosis { run, records, gold, donors: Vec::new(), calls_max, log }, replies })
+}
+
+async fn again(
+    place: &Place,
+    folder: &Path,
+    stored: &StoredRun,
+    connected: bool,
+) -> Result<(Evaluation, TenantManifest, Option<Arc<ResponseCache>>), InputError> {
     let subject = folder.display().to_string();
     if !stored.identity("outputs").is_null() {
         return Err(InputError::new(subject, "scored outputs that were made elsewhere: no chain ran")
@@ -49,19 +93,27 @@ pub async fn plan(place: &Place, folder: &Path, stored: &StoredRun) -> Result<Ev
         }
     };
     let silent = |alias: &String| (alias.clone(), Arc::new(RecordedReplies::none()) as Arc<dyn Provider>);
-    let judges = grant.judges.keys().map(silent);
-    let granted = Granted {
-        models: grant.models.keys().map(silent).collect(),
-        indexes: services::indexes(place, operator, grant)?,
-        judges: Judges {
-            models: judges.map(|(alias, provider)| (alias, JudgeModel { provider, calls_max: u64::MAX })).collect(),
-            prompts: if grant.judges.is_empty() { Default::default() } else { services::judge_prompts(tenant)? },
-        },
+    let recorded = || -> Result<Granted, InputError> {
+        Ok(Granted {
+            models: grant.models.keys().map(silent).collect(),
+            indexes: services::indexes(place, operator, grant)?,
+            judges: Judges {
+                models: grant
+                    .judges
+                    .keys()
+                    .map(silent)
+                    .map(|(alias, provider)| (alias, JudgeModel { provider, calls_max: u64::MAX }))
+                    .collect(),
+                prompts: if grant.judges.is_empty() { Default::default() } else { services::judge_prompts(tenant)? },
+            },
+        })
     };
+    let (granted, replies) =
+        if connected { services::open(place, operator, grant, tenant)? } else { (recorded()?, None) };
     let profile = Value::Object(config.scoring_profile.clone());
     let planned = identity::Planned { dataset: &dataset, limit, case_ids: &case_ids };
     let now = identity::of(&chain, &scorer, &definition, &planned, &profile, &granted, grant);
-    let changed = changed(stored, &now);
+    let changed = changed(stored, &now, connected);
     if !changed.is_empty() {
         return Err(InputError::new(
             subject,
@@ -69,7 +121,8 @@ pub async fn plan(place: &Place, folder: &Path, stored: &StoredRun) -> Result<Ev
         )
         .hint("replay with the tenant's files and the operator's file as they were when it ran"));
     }
-    Ok(Evaluation {
+    let accounts = if connected { services::accounts(place, &manifest.id, grant)? } else { Vec::new() };
+    let evaluation = Evaluation {
         tenant_id: manifest.id.clone(),
         cases: plan::planned(&config.dataset.path, all, limit, &case_ids)?,
         definition,
@@ -83,12 +136,13 @@ pub async fn plan(place: &Place, folder: &Path, stored: &StoredRun) -> Result<Ev
         earlier: Earlier::Stand,
         epoch: 0,
         budget: Budget::default(),
-        accounts: Vec::new(),
+        accounts,
         part: None,
         stop: StopSignal::never(),
         files: Arc::new(DiskFiles),
         clock: Arc::new(SystemClock),
-    })
+    };
+    Ok((evaluation, opened.manifest, replies))
 }
 
 /// The definition of a trial's variant, where the run is one of a trial's.
@@ -104,9 +158,9 @@ fn of_trial(run: &Path) -> Result<Option<Definition>, InputError> {
     })
 }
 
-/// Dimensions of a run's identity that are not what they were, but for the models, which a replay does not ask.
-fn changed(stored: &StoredRun, now: &Value) -> Vec<String> {
-    let of_case = |name: &&String| *name != "models" && *name != "judges";
+/// Dimensions of a run's identity that are not what they were; models only where they are asked again.
+fn changed(stored: &StoredRun, now: &Value, connected: bool) -> Vec<String> {
+    let of_case = |name: &&String| connected || *name != "models" && *name != "judges";
     let dimensions = now.as_object().into_iter().flatten();
     let mut changed: Vec<String> = dimensions
         .filter(|(name, value)| of_case(name) && stored.identity(name) != *value)

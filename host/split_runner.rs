@@ -2,7 +2,9 @@
 
 use crate::place::unwritable;
 use crate::{identity, plan};
+use fapo_core::attribution::Interventions;
 use fapo_core::case::Case;
+use fapo_core::gold::GoldSpec;
 use fapo_core::grants::Grant;
 use fapo_core::held_out::HeldOut;
 use fapo_core::ports::{BoxFuture, Chain, Scorer};
@@ -12,6 +14,7 @@ use fapo_core::{InputError, digest};
 use fapo_engine::account::Account;
 use fapo_engine::evaluate::{Earlier, Evaluation, Granted, RunEvent, evaluate};
 use fapo_engine::files::{BoundedFiles, SystemClock};
+use fapo_engine::intervene::{Diagnosis, intervene};
 use fapo_engine::optimize::{Splits, TrialCalls};
 use fapo_engine::stop::StopSignal;
 use serde_json::{Value, json};
@@ -55,7 +58,11 @@ pub struct SplitRunner {
     pub(crate) granted: Granted,
     pub(crate) grant: Grant,
     pub(crate) workers: usize,
-    /// Calls of each run, by its folder.
+    /// What the tenant's steps should put out.
+    pub(crate) gold: Option<GoldSpec>,
+    /// Most paid calls of the replays of one variant; 0 for none.
+    pub(crate) diagnosis_calls: u64,
+    /// Calls of each run and of each variant's replays, by where they are kept.
     pub(crate) calls: Mutex<BTreeMap<PathBuf, TrialCalls>>,
     pub(crate) ledger: PathBuf,
     /// What the runs may cost together.
@@ -67,15 +74,15 @@ pub struct SplitRunner {
 }
 
 impl SplitRunner {
-    async fn run(
+    /// The run of a variant on a split.
+    fn evaluation(
         &self,
         at: usize,
         variant: &ReviewedVariant,
         folder: &Path,
         part: Option<&BTreeSet<String>>,
-    ) -> Result<Vec<CaseRecord>, InputError> {
+    ) -> Evaluation {
         let split = &self.splits[at];
-        let run_folder = folder.join(SPLITS[at]);
         let definition = variant.definition();
         let planned = identity::Planned { dataset: &split.digest, limit: None, case_ids: &[] };
         let identity = identity::of(
@@ -87,7 +94,7 @@ impl SplitRunner {
             &self.granted,
             &self.grant,
         );
-        let evaluation = Evaluation {
+        Evaluation {
             tenant_id: self.tenant_id.clone(),
             run_config: json!({
                 "run_id": plan::fresh_run_id(&self.tenant_id), "tenant_id": self.tenant_id,
@@ -103,7 +110,7 @@ impl SplitRunner {
             profile: self.profile.clone(),
             granted: self.granted.clone(),
             workers: self.workers,
-            folder: run_folder.clone(),
+            folder: folder.join(SPLITS[at]),
             earlier: Earlier::Stand,
             epoch: 0,
             budget: self.grant.budget,
@@ -112,8 +119,18 @@ impl SplitRunner {
             stop: self.stop.clone(),
             files: Arc::new(BoundedFiles { bytes_max: self.grant.limits.run_bytes }),
             clock: Arc::new(SystemClock),
-        };
-        let planned = part.map_or(split.cases.len(), BTreeSet::len);
+        }
+    }
+
+    async fn run(
+        &self,
+        at: usize,
+        variant: &ReviewedVariant,
+        folder: &Path,
+        part: Option<&BTreeSet<String>>,
+    ) -> Result<Vec<CaseRecord>, InputError> {
+        let evaluation = self.evaluation(at, variant, folder, part);
+        let (run_folder, planned) = (evaluation.folder.clone(), part.map_or(evaluation.cases.len(), BTreeSet::len));
         let variant = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let completed = AtomicUsize::new(0);
         let observe = |event: RunEvent<'_>| {
@@ -178,6 +195,25 @@ impl Splits for SplitRunner {
             self.note_test(folder)?;
             let records = self.run(2, variant, folder, None).await?;
             HeldOut::new(SPLITS[2], self.splits[2].cases.len(), &records)
+        })
+    }
+
+    fn diagnose<'a>(
+        &'a self,
+        variant: &'a ReviewedVariant,
+        folder: &'a Path,
+        records: &'a [CaseRecord],
+        donors: Vec<CaseRecord>,
+    ) -> BoxFuture<'a, Result<Option<Interventions>, InputError>> {
+        Box::pin(async move {
+            let Some(gold) = self.gold.clone().filter(|_| self.diagnosis_calls > 0) else { return Ok(None) };
+            let run = Arc::new(self.evaluation(0, variant, folder, None));
+            let (log, calls_max) = (folder.join("replays.jsonl"), self.diagnosis_calls);
+            let diagnosis = Diagnosis { run, records: records.to_vec(), gold, donors, calls_max, log: log.clone() };
+            let found = intervene(&diagnosis).await?;
+            let calls = TrialCalls { paid: found.calls_paid, cached: found.calls_cached };
+            self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(log, calls);
+            Ok(Some(found))
         })
     }
 

@@ -22,6 +22,7 @@ mod export;
 mod faults;
 mod graphs;
 mod import;
+mod interventions;
 mod judges;
 mod kills;
 mod languages;

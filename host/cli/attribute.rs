@@ -1,14 +1,16 @@
 //! `fapo attribute`: where the failures of a run lost their answer.
 
-use super::Exit;
 use super::lines::{AttributionLine, Line};
 use super::printer::Printer;
 use super::show::cases;
 use super::trial_report::word;
+use super::{Exit, interventions};
 use crate::place::Place;
+use crate::replay::plan_diagnosis;
 use fapo_core::InputError;
-use fapo_core::attribution::{Attribution, attribute};
-use fapo_engine::stored::read_run;
+use fapo_core::attribution::{Attribution, Interventions, attribute};
+use fapo_engine::intervene::intervene;
+use fapo_engine::stored::{StoredRun, read_run};
 use std::path::PathBuf;
 
 /// Say where the failed cases of a run lost their answer: failures grouped by step and remedy, with how sure that is and
@@ -26,10 +28,17 @@ pub(super) struct Attribute {
     /// Show the original project's attribution instead, in its own shape.
     #[arg(long)]
     original: bool,
+    /// Look into failed cases by replays: put the tenant's gold ([gold] of tenant.toml) in the place of a step's outputs,
+    /// run on, and see whether the score comes back. Asks the run's models again; for train cases, since gold is read.
+    #[arg(long, conflicts_with = "original")]
+    intervene: bool,
+    /// Most paid model calls of the replays, over all starts of this command.
+    #[arg(long, value_name = "N", default_value_t = 500, requires = "intervene")]
+    calls: u64,
 }
 
 impl Attribute {
-    pub(super) fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
+    pub(super) async fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
         let stored = read_run(&self.run)?;
         let cases = cases(place, &stored).ok_or_else(|| {
             let path = stored.run_config["dataset_path"].as_str().unwrap_or("the dataset");
@@ -37,15 +46,37 @@ impl Attribute {
                 "attribution needs the labels: bring the dataset back, or evaluate again with the one that stands",
             )
         })?;
-        let found = attribute(&cases, &stored.records);
+        let mut found = attribute(&cases, &stored.records);
+        let interventions = match self.intervene {
+            true => Some(self.look_into(place, &stored, printer).await?),
+            false => None,
+        };
+        if let Some(interventions) = &interventions {
+            found = found.corrected(interventions);
+        }
         if self.original {
             printer.text(&format!("{:#}", serde_json::json!({"steps": found.original, "summary": found.summary})));
         } else {
             print(&found, self.findings, printer);
+            interventions.iter().for_each(|seen| interventions::print(seen, self.findings, printer));
         }
         let run_id = stored.run_config["run_id"].as_str().unwrap_or_default().to_string();
-        printer.line(&Line::Attribution(Box::new(AttributionLine { run_id, attribution: found })));
+        printer.line(&Line::Attribution(Box::new(AttributionLine { run_id, attribution: found, interventions })));
         Ok(Exit::Done)
+    }
+
+    async fn look_into(
+        &self,
+        place: &Place,
+        stored: &StoredRun,
+        printer: Printer,
+    ) -> Result<Interventions, InputError> {
+        let planned = plan_diagnosis(place, &self.run, stored, self.calls).await?;
+        let found = intervene(&planned.diagnosis).await?;
+        if let Some(losses) = planned.replies.as_ref().and_then(|cache| cache.losses()) {
+            printer.warning(&losses);
+        }
+        Ok(found)
     }
 }
 

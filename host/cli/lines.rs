@@ -1,7 +1,7 @@
 //! What `--json` prints: one object a line on stdout, told apart by `kind`. The schema is published in
 //! `schemas/cli-lines.schema.json`; `fapo schema` prints it.
 
-use fapo_core::attribution::Attribution;
+use fapo_core::attribution::{Attribution, Interventions};
 use fapo_core::fault::Fault;
 use fapo_core::run::CaseRecord;
 use fapo_core::scope::VariantLevel;
@@ -230,6 +230,9 @@ pub struct AttributionLine {
     /// Clusters, findings, the original's result, and how many cases they are of.
     #[serde(flatten)]
     pub attribution: Attribution,
+    /// What replays found, where they were asked for; clusters and findings are then corrected by them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interventions: Option<Interventions>,
 }
 
 /// See [`Line::CaseDetail`].

@@ -15,6 +15,7 @@ mod export;
 mod gate;
 mod index_build;
 mod index_search;
+mod interventions;
 mod limits;
 pub mod lines;
 mod live;
@@ -224,7 +225,7 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
         Command::Score(score) => score.run(place, printer).await,
         Command::Show(show) => show.run(place, printer),
         Command::Replay(replay) => replay.run(place, printer).await,
-        Command::Attribute(attribute) => attribute.run(place, printer),
+        Command::Attribute(attribute) => attribute.run(place, printer).await,
         Command::Progress(progress) => progress.run(place, printer),
         Command::Noise(noise) => noise.run(place, printer).await,
         Command::Gate(gate) => gate.run(place, printer),

@@ -4,7 +4,7 @@ use super::lines::Line;
 use super::printer::Printer;
 use super::report::{print_case, print_failing_steps};
 use super::trial_report::{self, total, word};
-use super::{Exit, live};
+use super::{Exit, interventions, live};
 use crate::given::Given;
 use crate::optimize::{TrialOptions, TrialPlan, plan_trial};
 use crate::place::Place;
@@ -76,6 +76,10 @@ pub(super) struct Further {
     /// Minutes of this start after which no further variant is begun.
     #[arg(long, value_name = "N")]
     minutes: Option<u64>,
+    /// Most paid calls of the replays that look into the failures of the baseline and of each kept variant; they need
+    /// [gold] in tenant.toml; 0 for none [default: as many as one run of train makes].
+    #[arg(long, value_name = "N")]
+    diagnosis_calls: Option<u64>,
     /// Ablation: deal steps and fixes to the clusters of failures at random, to measure what attribution is worth.
     #[arg(long, value_name = "SEED")]
     deal_clusters: Option<u64>,
@@ -112,6 +116,7 @@ impl Optimize {
             tokens_max: further.tokens_max,
             cost_max: further.cost_max,
             wall_ms_max: further.minutes.map(|minutes| minutes.saturating_mul(MINUTE_MS)),
+            diagnosis_calls: further.diagnosis_calls,
             clusters_dealt_by: further.deal_clusters,
         }
     }
@@ -174,6 +179,20 @@ fn show(event: &TrialEvent<'_>, trial: &Trial, limits: &Value, printer: Printer)
             printer.text(&format!("v000      baseline: train {train:.2}, validation {}", total(validation)));
             show_failures(records, trial, limits, printer);
         }
+        TrialEvent::Diagnosed(seen) => interventions::print(seen, false, printer),
+        TrialEvent::Escalation(to) => {
+            let ceiling = to.ceiling.map_or(String::new(), |gain| {
+                let interval = gain.ci.map_or(String::new(), |[low, high]| format!(", {low:.2} to {high:.2}"));
+                format!(", replays say it could gain {:.2}{interval}", gain.mean)
+            });
+            printer.text(&format!(
+                "          the {} level is opened: {} was left by {}, the scope contract permits it, {:.0}% of the failures lie there{ceiling}",
+                to.to.word(),
+                to.from.word(),
+                to.exhaustion_reason,
+                100.0 * to.addressable_share
+            ));
+        }
         TrialEvent::Attempt(attempt) => {
             let (name, operator) = (&attempt.variant, &attempt.operator);
             printer.text(&format!("{name}      {} {operator}: {}", word(attempt.outcome), attempt.hypothesis));
@@ -184,10 +203,10 @@ fn show(event: &TrialEvent<'_>, trial: &Trial, limits: &Value, printer: Printer)
             "          the {} level is left after {} variants: {}",
             left.level.word(),
             left.variants_tried,
-            if left.exhaustion_reason == "plateau" {
-                "three in a row brought nothing"
-            } else {
-                "every operator of it was tried"
+            match left.exhaustion_reason.as_str() {
+                "plateau" => "three in a row brought nothing",
+                "resolved" => "no failure is left",
+                _ => "nothing of it is left that could gain a case",
             }
         )),
     }

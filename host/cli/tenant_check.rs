@@ -10,8 +10,10 @@ use crate::{import, services, variant};
 use fapo_core::InputError;
 use fapo_core::case::Case;
 use fapo_core::config::{EvalConfig, ProviderSettings};
+use fapo_core::gold::GoldSpec;
 use fapo_core::grants::{OperatorFile, TASK_ALIAS};
 use fapo_core::ports::{FinishedCase, Scorer};
+use fapo_graph::GraphSpec;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -124,12 +126,26 @@ async fn whole(
         start_cost::check(&subject, &chain, &scorer, &cases[0], &profile, checks).await?;
     }
     let mut warnings = variant::missing_context(&definition, &cases);
+    warnings.extend(gold_of_nobody(manifest.gold.as_ref(), &definition.graph));
     // A missing key or index stops a run and not the tenant's correctness.
     if let Err(e) = services::open(place, operator, grant, folder) {
         warnings.push(format!("{e}{}", e.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"))));
     }
     datasets.insert(config.dataset.path.clone(), cases);
     Ok((problems, warnings))
+}
+
+/// Steps that `[gold]` names and the graph does not have.
+fn gold_of_nobody(gold: Option<&GoldSpec>, graph: &GraphSpec) -> Option<String> {
+    let has = |name: &&String| graph.nodes.iter().any(|node| node.name == **name);
+    let steps = gold.into_iter().flat_map(|gold| gold.steps.keys());
+    let nobody: Vec<&str> = steps.filter(|name| !has(name)).map(String::as_str).collect();
+    (!nobody.is_empty()).then(|| {
+        format!(
+            "[gold.steps] of tenant.toml names {}, which this chain does not have: replays leave it out",
+            nobody.join(", ")
+        )
+    })
 }
 
 /// Scores a sample twice, where no judge has to be asked for it, with the right answer as output and with none: a

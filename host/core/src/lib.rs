@@ -9,6 +9,7 @@ pub mod case;
 pub mod config;
 pub mod digest;
 pub mod fault;
+pub mod gold;
 pub mod grants;
 pub mod held;
 pub mod held_out;

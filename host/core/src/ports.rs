@@ -3,7 +3,7 @@
 //! Async methods return a [`BoxFuture`], so that the traits stay usable as `dyn`.
 
 use crate::case::Case;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, Phase};
 use crate::held::Held;
 use crate::judge::{JudgeFault, Question, Verdict};
 use crate::price::Price;
@@ -160,6 +160,19 @@ pub trait Chain: Send + Sync {
         input: &'a CaseInput,
         services: Arc<dyn CaseServices>,
     ) -> BoxFuture<'a, ChainOutcome>;
+    /// As [`Chain::run`], with the outputs of some steps handed in instead of made: a diagnostic replay, whose result is
+    /// no result of a run. The steps that were given come back with origin `given`.
+    fn run_on<'a>(
+        &'a self,
+        definition: &'a Definition,
+        input: &'a CaseInput,
+        given: &'a [Step],
+        services: Arc<dyn CaseServices>,
+    ) -> BoxFuture<'a, ChainOutcome> {
+        let _ = (definition, input, given, services);
+        let fault = Fault::new(Phase::Host, FaultKind::Internal, "this chain cannot run on from given steps");
+        Box::pin(std::future::ready(ChainOutcome { fault: Some(fault), ..ChainOutcome::default() }))
+    }
 }
 
 /// A case that came to its end, as a scorer sees it.
@@ -398,6 +411,10 @@ pub struct ModelReply {
 pub trait Provider: Send + Sync {
     /// Everything that a reply depends on but the call, as JSON; no secret.
     fn identity(&self) -> Value;
+    /// Whether equal calls with different sample numbers may be answered differently.
+    fn samples(&self) -> bool {
+        true
+    }
     /// What its tokens cost; None where that is unknown.
     fn price(&self) -> Option<Price> {
         None

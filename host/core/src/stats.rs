@@ -87,6 +87,45 @@ pub fn clustered_estimate(clusters: &[Vec<f64>]) -> Option<Estimate> {
     Some(Estimate { mean, ci, n })
 }
 
+/// One part of a population, of which some were looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stratum {
+    /// How many it has.
+    pub size: usize,
+    /// Values of those that were looked at.
+    pub values: Vec<f64>,
+}
+
+/// Mean over `of` values: those of the strata, and 0 for all others; a stratum counts with its size, whatever part of it
+/// was looked at. One that nobody looked at takes the mean of the rest. The 95% interval (Student's t, with the finite
+/// population's correction) comes of what was not looked at; none where fewer than two were and more are left.
+pub fn stratified(strata: &[Stratum], of: usize) -> Estimate {
+    let seen: Vec<f64> = strata.iter().flat_map(|stratum| stratum.values.iter().copied()).collect();
+    let left = strata.iter().any(|stratum| stratum.values.len() < stratum.size);
+    let over = of.max(1) as f64;
+    let everywhere = seen.iter().sum::<f64>() / seen.len().max(1) as f64;
+    let variance = |values: &[f64]| {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64
+    };
+    let pooled = if seen.len() < 2 { f64::INFINITY } else { variance(&seen) };
+    let (mut sum, mut squares) = (0.0, 0.0);
+    for Stratum { size, values } in strata {
+        let (size, n) = (*size as f64, values.len() as f64);
+        sum += size * if values.is_empty() { everywhere } else { values.iter().sum::<f64>() / n };
+        let spread = if values.len() < 2 { pooled } else { variance(values) };
+        if n < size {
+            squares += size * (size - n) * spread / n.max(1.0);
+        }
+    }
+    let freedom = seen.len().saturating_sub(strata.iter().filter(|s| !s.values.is_empty()).count()).max(1);
+    let half = if left { t_quantile(freedom) * squares.sqrt() / over } else { 0.0 };
+    let all: f64 = strata.iter().map(|stratum| stratum.size as f64).sum::<f64>() * 100.0 / over;
+    let mean = sum / over;
+    let ci = half.is_finite().then(|| [(mean - half).max(0.0), (mean + half).min(all)]);
+    Estimate { mean, ci, n: seen.len() }
+}
+
 /// Two-sided exact p of a sign test: how likely so uneven a split of `up` and `down` is where both are as likely. Over
 /// cases that changed from failed to passed and back it is McNemar's exact test. 1 without any.
 pub fn sign_test(up: usize, down: usize) -> f64 {
@@ -216,6 +255,20 @@ mod tests {
         assert_eq!(mixed.ci, Some([50.0, 50.0]), "all that varies varies within the cases");
         assert_eq!(clustered_estimate(&[vec![1.0, 2.0]]).expect("values").ci, None);
         assert_eq!(clustered_estimate(&[vec![]]), None);
+    }
+
+    #[test]
+    fn a_stratum_counts_with_its_size_and_what_was_not_looked_at_is_uncertain() {
+        let stratum = |size, values: &[f64]| Stratum { size, values: values.to_vec() };
+        let all = stratified(&[stratum(2, &[100.0, 0.0]), stratum(1, &[100.0])], 10);
+        assert_eq!((all.mean, all.ci), (20.0, Some([20.0, 20.0])));
+        let half = stratified(&[stratum(8, &[100.0, 0.0, 100.0, 100.0])], 16);
+        // Variance 2500, eight of which four are left: 8 * 4 * 2500 / 4, t(3) = 3.1824.
+        let [low, high] = half.ci.expect("an interval");
+        assert!((half.mean - 37.5).abs() < 1e-9 && (37.5 - low - 3.1824 * 20_000_f64.sqrt() / 16.0).abs() < 0.01);
+        assert_eq!(high, 50.0, "no more than all of them");
+        assert_eq!(stratified(&[stratum(5, &[100.0])], 10).ci, None);
+        assert_eq!(stratified(&[], 10).mean, 0.0);
     }
 
     #[test]

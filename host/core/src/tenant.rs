@@ -1,5 +1,6 @@
 //! `tenant.toml`: which components a tenant has and what it requests.
 
+use crate::gold::GoldSpec;
 use crate::input_error::InputError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +30,9 @@ pub struct TenantManifest {
     /// What a finished run must hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
+    /// What its steps would put out if they did all they could: for diagnostic replays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gold: Option<GoldSpec>,
 }
 
 /// What a finished run must hold; a rule that is absent asks nothing.
@@ -111,6 +115,9 @@ pub fn read_manifest(file: &str, folder: &str, text: &str) -> Result<TenantManif
             return Err(InputError::new(file, format!("{name:?} is no name"))
                 .hint("names are lower-case ASCII letters, digits, _ and -, at most 64"));
         }
+    }
+    if let Some(gold) = &manifest.gold {
+        gold.check(file, &manifest.requests.indexes)?;
     }
     Ok(manifest)
 }

@@ -1,8 +1,9 @@
 //! One case: the chain in its sandbox, the scorer in its own, and whose fault it was where one failed.
 
 use crate::evaluate::Evaluation;
+use crate::intervene::Handed;
 use crate::judge::{CaseJudge, RunJudges};
-use crate::services::{Granted, Services};
+use crate::services::{DIAGNOSTIC_EPOCH, Granted, Services};
 use crate::spending::Spending;
 use fapo_core::case::Case;
 use fapo_core::fault::{Fault, FaultKind, Phase};
@@ -92,11 +93,43 @@ pub(crate) async fn one_try(
     spending: &Arc<Spending>,
     judges: Option<&Arc<RunJudges>>,
 ) -> CaseRecord {
+    one_way(run, granted, index, None, spending, judges).await
+}
+
+/// Runs one case once with some steps given: what comes of it is no result of a run. Its model calls are samples that no
+/// run draws, so that no cached reply of it can become one.
+pub(crate) async fn one_diagnostic(
+    run: &Evaluation,
+    index: usize,
+    handed: &Handed,
+    spending: &Arc<Spending>,
+    judges: Option<&Arc<RunJudges>>,
+) -> CaseRecord {
+    let way = one_way(run, &run.granted, index, Some(handed), spending, judges);
+    AssertUnwindSafe(way).catch_unwind().await.unwrap_or_else(|_| {
+        let message = "the host failed while it replayed this case; its message is on stderr";
+        failed(&run.cases[index], index, Fault::new(Phase::Host, FaultKind::Internal, message))
+    })
+}
+
+async fn one_way(
+    run: &Evaluation,
+    granted: &Granted,
+    index: usize,
+    handed: Option<&Handed>,
+    spending: &Arc<Spending>,
+    judges: Option<&Arc<RunJudges>>,
+) -> CaseRecord {
     let case = &run.cases[index];
-    let services = Arc::new(Services::new(&run.tenant_id, granted.clone(), Arc::clone(spending), run.epoch));
+    let epoch = if handed.is_some() { DIAGNOSTIC_EPOCH } else { run.epoch };
+    let services = Arc::new(Services::new(&run.tenant_id, granted.clone(), Arc::clone(spending), epoch));
     let reached = Arc::clone(&services) as Arc<dyn CaseServices>;
-    let outcome = run.chain.run(&run.definition, &case.input(), reached).await;
-    let (calls, searches) = services.take();
+    let outcome = match handed {
+        Some(handed) => run.chain.run_on(&run.definition, &case.input(), &handed.steps, reached).await,
+        None => run.chain.run(&run.definition, &case.input(), reached).await,
+    };
+    let (calls, made) = services.take();
+    let searches: Vec<_> = handed.into_iter().flat_map(|handed| handed.searches.clone()).chain(made).collect();
     let mut record = CaseRecord {
         fault: outcome.fault,
         diagnostics: step_diagnostics(&outcome.steps),
@@ -120,7 +153,7 @@ pub(crate) async fn one_try(
         searches: record.searches.clone(),
         output_text: record.output_text.clone(),
     };
-    let judge = judges.map(|judges| Arc::new(CaseJudge::new(judges, run.epoch)));
+    let judge = judges.map(|judges| Arc::new(CaseJudge::new(judges, epoch)));
     let asked = judge.as_ref().map(|judge| Arc::clone(judge) as Arc<dyn JudgeServices>);
     let scored = run.scorer.score(&finished, &run.profile, asked).await;
     record.judge_calls = judge.map(|judge| judge.take()).unwrap_or_default();

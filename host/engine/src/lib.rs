@@ -2,7 +2,7 @@
 //!
 //! `evaluate` is the run; `folder` and `journal` keep it on disk through the port for files; `stored` reads runs
 //! back, `judge` serves a scorer's questions, `compare` sets two side by side, `account` is what several may cost together, `gate` holds one against its tenant's rules, `recorded` puts outputs made elsewhere in
-//! the place of a chain, `replay` runs a journalled case again with the replies it got.
+//! the place of a chain, `intervene` finds by replays where failed cases lost their answer, `replay` runs a journalled case again with the replies it got.
 
 pub mod account;
 pub mod artifacts;
@@ -12,6 +12,7 @@ pub mod evaluate;
 pub mod files;
 mod folder;
 pub mod gate;
+pub mod intervene;
 mod journal;
 pub mod judge;
 pub mod optimize;

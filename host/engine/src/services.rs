@@ -75,6 +75,9 @@ impl Services {
 /// Samples of one epoch: more than a case can make host calls of one kind.
 const EPOCH_SAMPLES: u32 = 1 << 20;
 
+/// The epoch of diagnostic replays: the last there is room for, far beyond any that a run has.
+pub(crate) const DIAGNOSTIC_EPOCH: u32 = u32::MAX / EPOCH_SAMPLES;
+
 /// Equal requests of one case, told apart by their order.
 pub(crate) struct Samples {
     first: u32,

@@ -130,6 +130,10 @@ impl Provider for Recorded {
         self.inner.identity()
     }
 
+    fn samples(&self) -> bool {
+        self.inner.samples()
+    }
+
     fn price(&self) -> Option<Price> {
         self.inner.price()
     }
@@ -175,6 +179,10 @@ impl Replayed {
 impl Provider for Replayed {
     fn identity(&self) -> Value {
         json!({"provider": "replay", "cassette": self.digest})
+    }
+
+    fn samples(&self) -> bool {
+        false
     }
 
     fn price(&self) -> Option<Price> {

@@ -347,6 +347,7 @@ impl ChainComponent {
         &self,
         definition: &Definition,
         input: &CaseInput,
+        given: &[Step],
         services: Arc<dyn CaseServices>,
     ) -> ChainOutcome {
         let mut outcome = ChainOutcome::default();
@@ -367,7 +368,7 @@ impl ChainComponent {
                 return outcome;
             }
         };
-        let ended = self.drive(&mut store, &guest, definition, input, &mut outcome.steps).await;
+        let ended = self.drive(&mut store, &guest, definition, input, given, &mut outcome.steps).await;
         let fuel_left = store.get_fuel().unwrap_or_default();
         outcome.fault = match ended {
             Ok(()) => None,
@@ -383,17 +384,25 @@ impl ChainComponent {
         outcome
     }
 
+    fn overdue(&self) -> ChainOutcome {
+        let message = format!("the case ran longer than case_wall_ms = {}", self.limits.case_wall_ms);
+        let fault = Fault::new(Phase::Host, FaultKind::TimedOut, message);
+        ChainOutcome { fault: Some(fault), ..ChainOutcome::default() }
+    }
+
     async fn drive(
         &self,
         store: &mut Store<ChainState>,
         guest: &Guest,
         definition: &Definition,
         input: &CaseInput,
+        given: &[Step],
         steps: &mut Vec<TimedStep>,
     ) -> Result<(), End> {
         store.data_mut().base.ticks = 0;
-        let started =
-            guest.call_start(&mut *store, &convert::definition(definition), &convert::case_input(input), &[]).await?;
+        let (asked, case) = (convert::definition(definition), convert::case_input(input));
+        let handed: Vec<_> = given.iter().map(convert::given_step).collect();
+        let started = guest.call_start(&mut *store, &asked, &case, &handed).await?;
         let run = started.map_err(|problems| {
             let said: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.subject, p.message)).collect();
             End::Fault(Fault::new(Phase::Chain, FaultKind::Returned, format!("start refused: {}", said.join("; "))))
@@ -422,7 +431,7 @@ impl ChainComponent {
                 return Err(invalid("an empty superstep".into()));
             }
             for step in superstep {
-                let step = budget.admit(store.data_mut(), convert::step_from(step), &self.limits)?;
+                let step = budget.admit(store.data_mut(), convert::step_from(step), given, &self.limits)?;
                 steps.push(TimedStep { step, seconds });
             }
         }
@@ -457,7 +466,7 @@ struct OutputBudget {
 
 impl OutputBudget {
     /// Takes a step in, its long texts cut and marked, or says why it is none.
-    fn admit(&mut self, state: &mut ChainState, mut step: Step, limits: &Limits) -> Result<Step, End> {
+    fn admit(&mut self, state: &mut ChainState, mut step: Step, given: &[Step], limits: &Limits) -> Result<Step, End> {
         self.steps += 1;
         if self.steps > limits.steps {
             return Err(limit("steps", format!("more than {} steps in one case", limits.steps)));
@@ -468,9 +477,15 @@ impl OutputBudget {
         if !state.returned.insert(step.id.clone()) && state.base.defences.has(Defence::StepOnce) {
             return Err(invalid(format!("step {}#{} was returned twice", step.id.node, step.id.visit)));
         }
+        let handed = given.iter().find(|given| given.id == step.id);
         match (step.origin, step.outputs.is_empty()) {
+            // What was handed in counts, whatever the chain says of it.
+            (StepOrigin::Given, _) if handed.is_some() => step = handed.cloned().unwrap_or(step),
             (StepOrigin::Given, _) => {
-                return Err(invalid("a step of origin `given` in a scored run".into()));
+                return Err(invalid("a step of origin `given` that nobody gave".into()));
+            }
+            (StepOrigin::Executed, _) if handed.is_some() => {
+                return Err(invalid(format!("step {} was given and ran all the same", cut(&step.id.node))));
             }
             (StepOrigin::Skipped, false) => {
                 return Err(invalid(format!("skipped step {} has outputs", step.id.node)));
@@ -565,17 +580,25 @@ impl Chain for ChainComponent {
         Box::pin(async move {
             let wall = Duration::from_millis(self.limits.case_wall_ms);
             let held = services.held();
-            match within(wall, &held, self.run_case(definition, input, services)).await {
-                Ok(outcome) => outcome,
-                Err(Overdue) => ChainOutcome {
-                    fault: Some(Fault::new(
-                        Phase::Host,
-                        FaultKind::TimedOut,
-                        format!("the case ran longer than case_wall_ms = {}", self.limits.case_wall_ms),
-                    )),
-                    ..ChainOutcome::default()
-                },
-            }
+            within(wall, &held, self.run_case(definition, input, &[], services))
+                .await
+                .unwrap_or_else(|Overdue| self.overdue())
+        })
+    }
+
+    fn run_on<'a>(
+        &'a self,
+        definition: &'a Definition,
+        input: &'a CaseInput,
+        given: &'a [Step],
+        services: Arc<dyn CaseServices>,
+    ) -> BoxFuture<'a, ChainOutcome> {
+        Box::pin(async move {
+            let wall = Duration::from_millis(self.limits.case_wall_ms);
+            let held = services.held();
+            within(wall, &held, self.run_case(definition, input, given, services))
+                .await
+                .unwrap_or_else(|Overdue| self.overdue())
         })
     }
 }

@@ -49,6 +49,14 @@ pub(crate) fn step(s: &g::Step) -> wit_types::Step {
     }
 }
 
+pub(crate) fn given_step(s: &g::Step) -> wit_chain::GivenStep {
+    wit_chain::GivenStep {
+        id: step_id(&s.id),
+        outputs: s.outputs.iter().map(entry).collect(),
+        output_text: s.output_text.clone(),
+    }
+}
+
 pub(crate) fn step_from(s: wit_types::Step) -> g::Step {
     g::Step {
         id: step_id_from(s.id),

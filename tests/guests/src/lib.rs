@@ -119,9 +119,18 @@ impl Scorer for HostileScorer {
             "under" => Score::new(-1.0),
             "provider" => Score::new(100.0).note(call_provider()),
             "judge" => judge(finished, profile)?,
+            "rejects" => noisy(finished, profile),
             other => Score::new(100.0).feedback(misbehave(other)),
         })
     }
+}
+
+/// Exact match, but for the cases that the profile lists: they score 0 whatever their answer.
+fn noisy(finished: &FinishedCase, profile: &Value) -> Score {
+    let listed =
+        profile["rejects"].as_array().is_some_and(|ids| ids.iter().any(|id| *id == *finished.labelled.input.case_id));
+    let expected = finished.labelled.expected.get("answer").and_then(Value::as_str).unwrap_or_default();
+    Score::new(if finished.output_text == expected && !listed { 100.0 } else { 0.0 })
 }
 
 /// Asks the judge what the profile says, `times` over; `$output` stands for the chain's answer. The score is 100 where

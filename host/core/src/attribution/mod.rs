@@ -2,7 +2,8 @@
 //!
 //! Deterministic: words are looked for, meaning is not judged, and no model is asked. Prompts as they were sent and
 //! searches as the host served them tell what each step was shown; where a record lacks them, confidence is lower.
-//! Left out: the original's heuristic for failed tools, which no record of ours has, and its phase with a model.
+//! [`Interventions`] are what replays found, where somebody paid for them. Left out: the original's heuristic for failed
+//! tools, which no record of ours has.
 
 mod cluster;
 mod failing;
@@ -10,6 +11,7 @@ mod failure;
 mod finding;
 mod fix;
 mod heuristics;
+mod intervention;
 mod original;
 mod texts;
 
@@ -19,6 +21,7 @@ pub use failure::gold_titles;
 pub use finding::{Cause, Confidence, Finding};
 pub use fix::Fix;
 pub use heuristics::{HEURISTICS, Heuristic};
+pub use intervention::{Blamed, Ceiling, INTERVENTION, Interventions, Located, SeenBy, Unattributed};
 
 use crate::case::Case;
 use crate::review::LABEL_TIMES;
@@ -91,6 +94,20 @@ impl Attribution {
         let found = self.findings.iter().filter(|finding| cluster::holds(cluster, finding));
         found.map(|finding| finding.case_id.as_str())
     }
+}
+
+/// Whether seeing the case's expected answer in a text says something: it has one, of more than a common word, and the
+/// context does not name it.
+pub(crate) fn tells(case: &Case) -> bool {
+    let answer = case.expected_answer().map(texts::words).unwrap_or_default();
+    let named = || case.context.iter().any(|(_, value)| texts::holds(&texts::Words::of(value), &answer));
+    !answer.is_empty() && !texts::is_common(&answer) && !named()
+}
+
+/// Whether a text states the case's expected answer.
+pub(crate) fn states_answer(case: &Case, text: &str) -> bool {
+    let answer = case.expected_answer().map(texts::words).unwrap_or_default();
+    texts::states(&texts::Words::of(text), &answer)
 }
 
 /// Task types whose answers are labels: each of them is the answer of several cases.

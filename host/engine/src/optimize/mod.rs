@@ -8,12 +8,12 @@ mod report;
 mod search;
 
 pub use derive::{Derived, derive};
-pub use report::{Attempt, Exhaustion, OnHeldOut, Selected, StopReason, TrialReport};
+pub use report::{Attempt, Escalation, Exhaustion, OnHeldOut, Selected, StopReason, TrialReport};
 
 use crate::propose::Example;
 use crate::trial::TrialFolder;
 use fapo_core::InputError;
-use fapo_core::attribution::clusters;
+use fapo_core::attribution::{Attribution, Interventions, attribute};
 use fapo_core::case::Case;
 use fapo_core::held_out::{HeldOut, Total, TrainEvidence};
 use fapo_core::ports::{BoxFuture, Clock, Definition, RunFiles};
@@ -48,6 +48,18 @@ pub trait Splits: Send + Sync {
     /// Totals of test; asked for once per variant, after the selection.
     fn test<'a>(&'a self, variant: &'a ReviewedVariant, folder: &'a Path)
     -> BoxFuture<'a, Result<HeldOut, InputError>>;
+    /// Looks by replays into the failed cases of a variant on train; None where the tenant declares no gold or no call
+    /// is allowed for it.
+    fn diagnose<'a>(
+        &'a self,
+        variant: &'a ReviewedVariant,
+        folder: &'a Path,
+        records: &'a [CaseRecord],
+        donors: Vec<CaseRecord>,
+    ) -> BoxFuture<'a, Result<Option<Interventions>, InputError>> {
+        let _ = (variant, folder, records, donors);
+        Box::pin(std::future::ready(Ok(None)))
+    }
     /// Model calls so far.
     fn calls(&self) -> TrialCalls;
 }
@@ -129,10 +141,14 @@ pub enum TrialEvent<'a> {
     Scope(&'a ScopeContract),
     /// The baseline was evaluated: records of train, their mean, totals of validation.
     Baseline(&'a [CaseRecord], f64, Total),
+    /// Replays looked into the failures of the variant to beat.
+    Diagnosed(&'a Interventions),
     /// An attempt is decided.
     Attempt(&'a Attempt),
     /// A level is left.
     Exhausted(&'a Exhaustion),
+    /// A deeper one is opened.
+    Escalation(&'a Escalation),
 }
 
 /// The variant to beat.
@@ -143,11 +159,22 @@ struct Incumbent {
     folder: PathBuf,
     train: Vec<CaseRecord>,
     validation: HeldOut,
+    /// What replays found in its failures.
+    seen: Option<Interventions>,
 }
 
 impl Incumbent {
     fn evidence<'a>(&'a self, cases: &'a [Case]) -> TrainEvidence<'a> {
         TrainEvidence { cases, records: &self.train }
+    }
+
+    /// Where its failures lost their answer: as heuristics say, and as replays found.
+    fn attribution(&self, cases: &[Case]) -> Attribution {
+        let found = attribute(cases, &self.train);
+        match &self.seen {
+            Some(seen) => found.corrected(seen),
+            None => found,
+        }
     }
 }
 
@@ -165,15 +192,18 @@ pub async fn optimize(
     let baseline = ReviewedVariant::baseline(trial.baseline.clone());
     folder.write_variant(0, &json!({"variant": "v000"}), baseline.definition())?;
     let at = folder.variant(0);
+    let train = splits.train(&baseline, &at, None).await?;
     let first = Incumbent {
-        train: splits.train(&baseline, &at, None).await?,
         validation: splits.validation(&baseline, &at).await?,
         name: "v000".into(),
         level: None,
+        seen: splits.diagnose(&baseline, &at, &train, Vec::new()).await?,
+        train,
         variant: baseline,
         folder: at,
     };
     observe(TrialEvent::Baseline(&first.train, first.evidence(&trial.train).mean(), first.validation.total()));
+    first.seen.iter().for_each(|seen| observe(TrialEvent::Diagnosed(seen)));
     let mut search = Search::new(trial, splits, observe, &mut folder);
     let (selected, stop_reason) = search.run(&first).await?;
     let (attempts, exhausted) = search.found();
@@ -183,7 +213,8 @@ pub async fn optimize(
     let report = TrialReport {
         baseline: OnHeldOut { validation: first.validation.total(), test: of_baseline.total() },
         difference: test.difference(&of_baseline),
-        outstanding: clusters(selected.evidence(&trial.train)),
+        outstanding: selected.attribution(&trial.train).clusters,
+        ceilings: selected.seen.as_ref().map(|seen| seen.levels.clone()).unwrap_or_default(),
         selected: Selected {
             variant: selected.name,
             level: selected.level,
@@ -207,6 +238,7 @@ impl Incumbent {
             folder: self.folder.clone(),
             train: self.train.clone(),
             validation: self.validation.clone(),
+            seen: self.seen.clone(),
         }
     }
 }

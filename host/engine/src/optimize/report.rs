@@ -1,6 +1,6 @@
 //! What a trial says of itself: attempts, levels that were left, the end.
 
-use fapo_core::attribution::Cluster;
+use fapo_core::attribution::{Ceiling, Cluster};
 use fapo_core::held_out::Total;
 use fapo_core::review::{Review, Verdict};
 use fapo_core::scope::VariantLevel;
@@ -42,12 +42,41 @@ pub struct Attempt {
 pub struct Exhaustion {
     /// The level.
     pub level: VariantLevel,
-    /// `plateau` or `ceiling`, as the original has it.
+    /// `resolved`, `plateau` or `ceiling`, as the original has it.
     pub exhaustion_reason: String,
     /// Mean of validation at that time.
     pub final_score: f64,
     /// Attempts on the level.
     pub variants_tried: u32,
+    /// Attempts on the level that were kept.
+    #[serde(default)]
+    pub variants_kept: u32,
+    /// Who proposed them, each once.
+    #[serde(default)]
+    pub techniques: Vec<String>,
+    /// Share of the failures that are left which attribution lays at this level, 0..=1.
+    #[serde(default)]
+    pub addressable_share: f64,
+    /// What replays say that mending this level could still gain, points of train's mean; null where there were none.
+    #[serde(default)]
+    pub ceiling: Option<Estimate>,
+}
+
+/// Why a deeper level is opened: the three conditions of the method (paper, 3.3), with their numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Escalation {
+    /// The level that is left.
+    pub from: VariantLevel,
+    /// The level that is opened.
+    pub to: VariantLevel,
+    /// The level before did not suffice: how it was left.
+    pub exhaustion_reason: String,
+    /// The scope contract opens the level; it is never escalated to otherwise.
+    pub permitted: bool,
+    /// Share of the failures that are left which attribution lays at the new level, 0..=1.
+    pub addressable_share: f64,
+    /// What replays say that mending the new level could gain; null where there were none.
+    pub ceiling: Option<Estimate>,
 }
 
 /// Why a trial ended.
@@ -105,6 +134,9 @@ pub struct TrialReport {
     pub exhausted: Vec<Exhaustion>,
     /// Failures that are left, of the selected variant on train.
     pub outstanding: Vec<Cluster>,
+    /// What changes of a level could still gain on train, as replays of the selected variant say; empty without any.
+    #[serde(default)]
+    pub ceilings: Vec<Ceiling<VariantLevel>>,
     /// Why it ended.
     pub stop_reason: StopReason,
 }

@@ -1,21 +1,21 @@
 //! The search for a better variant: which change is tried next, what it costs to find out, and when to stop.
 
 use super::report::{issues, memory_line};
-use super::{Attempt, Exhaustion, Incumbent, Splits, StopReason, Trial, TrialEvent};
+use super::{Attempt, Escalation, Exhaustion, Incumbent, Splits, StopReason, Trial, TrialEvent};
 use crate::propose::{Ground, OPERATORS, means_of, proposals};
 use crate::trial::TrialFolder;
 use fapo_core::InputError;
-use fapo_core::attribution::{Attribution, Fix, attribute};
+use fapo_core::attribution::{Attribution, Cluster, Fix};
 use fapo_core::case::Case;
 use fapo_core::digest;
 use fapo_core::held_out::TrainEvidence;
 use fapo_core::review::{Reviewed, review};
-use fapo_core::run::CaseRecord;
+use fapo_core::run::{CaseRecord, PASSED};
 use fapo_core::scope::VariantLevel;
 use fapo_core::selection::decide;
 use fapo_core::variant::{Outcome, Proposal, ReviewedVariant};
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Attempts in a row without a gain after which a level is left.
 const IN_VAIN_MAX: u32 = 3;
@@ -34,6 +34,8 @@ pub(super) struct Search<'a> {
     tried: BTreeSet<String>,
     attempts: Vec<Attempt>,
     exhausted: Vec<Exhaustion>,
+    /// The latest record of each case of train that some variant passed.
+    donors: BTreeMap<String, CaseRecord>,
     /// When this start began.
     began: jiff::Timestamp,
 }
@@ -53,6 +55,7 @@ impl<'a> Search<'a> {
             tried: BTreeSet::new(),
             attempts: Vec::new(),
             exhausted: Vec::new(),
+            donors: BTreeMap::new(),
             began: trial.clock.now(),
         }
     }
@@ -71,18 +74,22 @@ impl<'a> Search<'a> {
         self.tried.insert(digest::of_json(&json!(baseline.variant.definition())));
         let mut best: Option<Incumbent> = None;
         for level in open {
-            let (mut in_vain, mut on_level) = (0, 0);
+            let (mut in_vain, first) = (0, self.attempts.len());
+            self.escalate(level, best.as_ref().unwrap_or(baseline))?;
             loop {
                 let incumbent = best.as_ref().unwrap_or(baseline);
                 if let Some(reason) = self.spent(incumbent) {
+                    if reason == StopReason::Resolved {
+                        self.leave(level, "resolved", first, incumbent)?;
+                    }
                     return Ok((best, reason));
                 }
-                let next = if in_vain < IN_VAIN_MAX { self.next(incumbent, level) } else { None };
-                let Some(proposal) = next else {
-                    self.leave(level, in_vain, on_level, incumbent)?;
+                let worth = in_vain < IN_VAIN_MAX && self.could_gain(incumbent, level);
+                let Some(proposal) = worth.then(|| self.next(incumbent, level)).flatten() else {
+                    let reason = if in_vain >= IN_VAIN_MAX { "plateau" } else { "ceiling" };
+                    self.leave(level, reason, first, incumbent)?;
                     break;
                 };
-                on_level += 1;
                 match self.attempt(incumbent, level, proposal).await? {
                     Some(better) => {
                         in_vain = 0;
@@ -147,7 +154,42 @@ impl<'a> Search<'a> {
     }
 
     fn attribution(&self, incumbent: &Incumbent) -> Attribution {
-        attribute(&self.trial.train, &incumbent.train)
+        incumbent.attribution(&self.trial.train)
+    }
+
+    /// Whether a change of this level could gain one case of train: not where replays looked into every failure, found
+    /// none that the level could mend, and no text points to it.
+    fn could_gain(&self, incumbent: &Incumbent, level: VariantLevel) -> bool {
+        let Some(seen) = incumbent.seen.as_ref().filter(|seen| !seen.budget_ended && !seen.located.is_empty()) else {
+            return true;
+        };
+        let one_case = 100.0 / self.trial.train.len().max(1) as f64;
+        let most = seen.level(level).map_or(f64::INFINITY, |gain| gain.ci.map_or(f64::INFINITY, |[_, high]| high));
+        most >= one_case - 1e-9 || self.addressable(incumbent, level) > 0.0
+    }
+
+    /// Share of the failures that attribution lays at a level.
+    fn addressable(&self, incumbent: &Incumbent, level: VariantLevel) -> f64 {
+        let of_level = |cluster: &&Cluster| cluster.level == Some(level);
+        self.attribution(incumbent).clusters.iter().filter(of_level).map(|cluster| cluster.share).sum()
+    }
+
+    /// Notes with its numbers why a level is opened after another one was left.
+    fn escalate(&mut self, to: VariantLevel, incumbent: &Incumbent) -> Result<(), InputError> {
+        let Some(left) = self.exhausted.last() else { return Ok(()) };
+        let escalation = Escalation {
+            from: left.level,
+            to,
+            exhaustion_reason: left.exhaustion_reason.clone(),
+            permitted: self.trial.scope.allows(to),
+            addressable_share: self.addressable(incumbent, to),
+            ceiling: incumbent.seen.as_ref().and_then(|seen| seen.level(to).copied()),
+        };
+        let mut line = json!(escalation);
+        line["kind"] = "escalation".into();
+        self.folder.remember(line)?;
+        (self.observe)(TrialEvent::Escalation(&escalation));
+        Ok(())
     }
 
     /// Reviews and evaluates one change; the new incumbent where it is kept.
@@ -198,7 +240,7 @@ impl<'a> Search<'a> {
     }
 
     async fn evaluate(
-        &self,
+        &mut self,
         incumbent: &Incumbent,
         variant: ReviewedVariant,
         number: u32,
@@ -208,6 +250,7 @@ impl<'a> Search<'a> {
         attempt.outcome = Outcome::Rejected;
         if let Some(screen) = self.screen(incumbent, &attempt.operator) {
             let seen = self.splits.train(&variant, &folder, Some(&screen)).await?;
+            self.give(&seen);
             let (now, before) = (points(&seen, &screen), points(&incumbent.train, &screen));
             if now <= before {
                 let cases = screen.len();
@@ -221,6 +264,7 @@ impl<'a> Search<'a> {
             incumbent.evidence(&self.trial.train).mean(),
         );
         attempt.train = Some(now);
+        self.give(&train);
         if now <= before {
             attempt.why = format!("train {now:.2} for {before:.2}: no gain, so validation was not asked");
             return Ok(None);
@@ -234,7 +278,15 @@ impl<'a> Search<'a> {
         }
         attempt.outcome = Outcome::Kept;
         let deepest = incumbent.level.max(Some(attempt.level));
-        Ok(Some(Incumbent { name: attempt.variant.clone(), level: deepest, variant, folder, train, validation }))
+        let donors = self.donors.values().cloned().collect();
+        let seen = self.splits.diagnose(&variant, &folder, &train, donors).await?;
+        Ok(Some(Incumbent { name: attempt.variant.clone(), level: deepest, variant, folder, train, validation, seen }))
+    }
+
+    /// Keeps what passed: its outputs stand for gold where the tenant declares none.
+    fn give(&mut self, records: &[CaseRecord]) {
+        let passed = records.iter().filter(|record| record.composite() >= PASSED);
+        self.donors.extend(passed.map(|record| (record.case_id.clone(), record.clone())));
     }
 
     /// Failed cases to try a change on first: those its operator is a means against, then others, the gravest cluster
@@ -253,15 +305,22 @@ impl<'a> Search<'a> {
     fn leave(
         &mut self,
         level: VariantLevel,
-        in_vain: u32,
-        on_level: u32,
+        reason: &str,
+        first: usize,
         incumbent: &Incumbent,
     ) -> Result<(), InputError> {
+        let tried = &self.attempts[first..];
+        let mut techniques: Vec<String> = tried.iter().map(|attempt| attempt.operator.clone()).collect();
+        techniques.dedup();
         let left = Exhaustion {
             level,
-            exhaustion_reason: if in_vain >= IN_VAIN_MAX { "plateau" } else { "ceiling" }.into(),
+            exhaustion_reason: reason.into(),
             final_score: incumbent.validation.total().mean,
-            variants_tried: on_level,
+            variants_tried: tried.len() as u32,
+            variants_kept: tried.iter().filter(|attempt| attempt.outcome == Outcome::Kept).count() as u32,
+            techniques,
+            addressable_share: self.addressable(incumbent, level),
+            ceiling: incumbent.seen.as_ref().and_then(|seen| seen.level(level).copied()),
         };
         let mut line = json!(left);
         line["kind"] = "exhaustion".into();

@@ -58,6 +58,10 @@ impl Provider for Cached {
         self.inner.identity()
     }
 
+    fn samples(&self) -> bool {
+        self.inner.samples()
+    }
+
     fn price(&self) -> Option<Price> {
         self.inner.price()
     }

@@ -65,6 +65,10 @@ impl Provider for Embedded {
                "seed": self.settings.seed, "requantised": llama::REQUANTISED, "engine": 2})
     }
 
+    fn samples(&self) -> bool {
+        self.settings.temperature > 0.0
+    }
+
     fn price(&self) -> Option<Price> {
         Some(Price::default())
     }

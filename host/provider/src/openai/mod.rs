@@ -224,6 +224,10 @@ impl Provider for OpenAi {
         })
     }
 
+    fn samples(&self) -> bool {
+        self.settings.temperature > 0.0
+    }
+
     fn price(&self) -> Option<Price> {
         self.settings.price
     }

@@ -103,6 +103,10 @@ impl Provider for Scripted {
         json!({"provider": "scripted", "rules": self.digest})
     }
 
+    fn samples(&self) -> bool {
+        false
+    }
+
     fn price(&self) -> Option<Price> {
         Some(Price::default())
     }
