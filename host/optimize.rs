@@ -6,15 +6,16 @@ use crate::plan::{self, Opened};
 use crate::split_runner::{SPLITS, Split, SplitRunner};
 use crate::tenant_folder::TenantFolder;
 use crate::{identity, prepare, services, variant};
-use fapo_core::grants::Budget;
+use fapo_core::grants::{Budget, ModelRoute, OperatorFile};
 use fapo_core::held_out::CASES_MIN;
 use fapo_core::limits::Limits;
-use fapo_core::ports::Chain;
+use fapo_core::ports::{Chain, Provider};
 use fapo_core::price::Money;
 use fapo_core::review::Leaks;
 use fapo_core::scope::ScopeContract;
 use fapo_core::{InputError, digest};
 use fapo_engine::account::Account;
+use fapo_engine::counsel::Advisers;
 use fapo_engine::files::{DiskFiles, SystemClock};
 use fapo_engine::optimize::{Trial, TrialBudget};
 use fapo_engine::propose::Example;
@@ -53,6 +54,12 @@ pub struct TrialOptions {
     /// Paid calls of the replays that look into the failures of a variant to beat; as many as one run of train makes
     /// where absent, 0 for none.
     pub diagnosis_calls: Option<u64>,
+    /// Route of the operator's file that proposes edits.
+    pub proposer: Option<String>,
+    /// Route of the operator's file that reviews edits.
+    pub reviewer: Option<String>,
+    /// Most paid calls of both.
+    pub adviser_calls: u64,
     /// Ablation: deal steps and fixes to clusters by this seed.
     pub clusters_dealt_by: Option<u64>,
 }
@@ -89,7 +96,8 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
     if options.prepare {
         prepare::granted(place, operator, grant, say)?;
     }
-    let (granted, replies) = services::open(place, operator, grant, folder)?;
+    let routes = adviser_routes(place, operator, options)?;
+    let (granted, advising, replies) = services::open_with(place, operator, grant, folder, &routes)?;
     let (chain, scorer) = plan::load(place, &train, plan::workers(config), None).await?;
     let (baseline, problems) = variant::define(&chain, graph, prompts, config, grant).await?;
     if let Some(problem) = problems.into_iter().next() {
@@ -102,9 +110,12 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
     let mut leaks = Leaks::default();
     splits.iter().for_each(|split| leaks.add(&split.cases));
     let playbook = format!("tenants/{}/docs/iteration-playbook.md", manifest.id);
-    let scope = match folder.has(&playbook) {
-        true => ScopeContract::from_playbook(&playbook, &folder.text("docs", &playbook)?)?,
-        false => ScopeContract::default(),
+    let (scope, playbook) = match folder.has(&playbook) {
+        true => {
+            let text = folder.text("docs", &playbook)?;
+            (ScopeContract::from_playbook(&playbook, &text)?, text)
+        }
+        false => (ScopeContract::default(), String::new()),
     };
     let profile = Value::Object(config.scoring_profile.clone());
     let (examples, warnings) = examples(folder, &leaks)?;
@@ -124,6 +135,11 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
     if let Some(gold) = manifest.gold.as_ref().filter(|_| diagnosis_calls > 0) {
         trial_identity["diagnosis"] = json!({"calls": diagnosis_calls, "gold": gold});
     }
+    if !routes.is_empty() {
+        let of = |((role, _), provider): (&(&str, ModelRoute), &Arc<dyn Provider>)| json!([role, provider.identity()]);
+        let named: Vec<Value> = routes.iter().zip(&advising).map(of).collect();
+        trial_identity["advisers"] = json!({"calls": options.adviser_calls, "models": named, "playbook": playbook});
+    }
     if let Some(seed) = options.clusters_dealt_by {
         trial_identity["clusters_dealt_by"] = seed.into();
     }
@@ -136,6 +152,14 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
     let mut accounts = services::accounts(place, &manifest.id, grant)?;
     let counted = folder_of_trial.join("spent.json");
     accounts.push(Arc::new(Account::open(&counted, "this trial", "--calls, --tokens-max or --cost-max", of_trial)?));
+    let adviser = |role: &str| routes.iter().position(|(name, _)| *name == role).map(|at| Arc::clone(&advising[at]));
+    let advisers = Advisers {
+        proposer: adviser(PROPOSER),
+        reviewer: adviser(REVIEWER),
+        calls_max: options.adviser_calls,
+        accounts: accounts.clone(),
+        playbook,
+    };
     let trial = Trial {
         tenant_id: manifest.id.clone(),
         folder: folder_of_trial,
@@ -147,6 +171,7 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
         held_out_cases: splits[1].cases.len() + splits[2].cases.len(),
         examples,
         leaks,
+        advisers,
         budget,
         clusters_dealt_by: options.clusters_dealt_by,
         files: Arc::new(DiskFiles),
@@ -170,6 +195,30 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
         watch: Box::new(|_| {}),
     };
     Ok(TrialPlan { trial, runner, replies, limits: train.grant.limits, warnings })
+}
+
+/// What a route is used for.
+const PROPOSER: &str = "proposer";
+const REVIEWER: &str = "reviewer";
+
+/// The routes of the operator's file that the person names as advisers.
+fn adviser_routes(
+    place: &Place,
+    operator: &OperatorFile,
+    options: &TrialOptions,
+) -> Result<Vec<(&'static str, ModelRoute)>, InputError> {
+    let mut routes = Vec::new();
+    for (role, name) in [(PROPOSER, &options.proposer), (REVIEWER, &options.reviewer)] {
+        let Some(name) = name else { continue };
+        let route = operator.models.get(name).ok_or_else(|| {
+            let known: Vec<&str> = operator.models.keys().map(String::as_str).collect();
+            let file = place.operator.display();
+            InputError::new(format!("--{role} {name:?}"), format!("{file} has no such route"))
+                .hint(format!("routes are the names under [models]: {}", known.join(", ")))
+        })?;
+        routes.push((role, route.clone()));
+    }
+    Ok(routes)
 }
 
 fn open(place: &Place, config: &Path, options: &TrialOptions) -> Result<Opened, InputError> {

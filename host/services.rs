@@ -29,6 +29,21 @@ pub fn open(
     grant: &Grant,
     folder: &TenantFolder,
 ) -> Result<(Granted, Option<Arc<ResponseCache>>), InputError> {
+    let (granted, _, replies) = open_with(place, operator, grant, folder, &[])?;
+    Ok((granted, replies))
+}
+
+/// As [`open`], with routes that the person at the keyboard uses beside the tenant's, each with what it is for.
+///
+/// # Errors
+/// As there.
+pub fn open_with(
+    place: &Place,
+    operator: &OperatorFile,
+    grant: &Grant,
+    folder: &TenantFolder,
+    further: &[(&str, ModelRoute)],
+) -> Result<(Granted, Vec<Arc<dyn Provider>>, Option<Arc<ResponseCache>>), InputError> {
     let prices = prices(place, operator)?;
     let sources = RouteSources {
         price: &|provider, model| prices.of(provider, model),
@@ -66,7 +81,8 @@ pub fn open(
         granted.judges.prompts = judge_prompts(folder)?;
     }
     granted.indexes = indexes(place, operator, grant)?;
-    Ok((granted, replies))
+    let further = further.iter().map(|(name, route)| connected(name, route)).collect::<Result<Vec<_>, _>>()?;
+    Ok((granted, further, replies))
 }
 
 /// A provider whose replies are written to a cassette, which counts from the root.

@@ -63,8 +63,9 @@ fn planted(faulty: impl Fn(usize) -> Vec<&'static str>) -> Bench {
     config["chain"]["config"] = json!({"prompt_paths": paths});
     bench.write(CONFIG, &config.to_string());
     let manifest = bench.read("tenants/demo_qa/tenant.toml");
-    let without = manifest.split("\n[gold]").next().expect("a text");
-    bench.write("tenants/demo_qa/tenant.toml", &format!("{without}{GOLD}"));
+    let (before, gold) = manifest.split_once("[gold]").expect("gold");
+    let requests = gold.split_once("[requests]").expect("requests").1;
+    bench.write("tenants/demo_qa/tenant.toml", &format!("{before}{GOLD}\n[requests]{requests}"));
 
     let rows = rows(&bench);
     let (mut script, mut decoys) = (String::new(), String::new());

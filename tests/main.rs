@@ -11,6 +11,7 @@ macro_rules! snapshot {
     };
 }
 
+mod advisers;
 mod attack;
 mod bad_input;
 mod benchmarks;

@@ -152,7 +152,7 @@ fn planted_faults_are_found_in_their_step_and_evidence_decides_who_is_blamed() {
 }
 
 /// With summaries that drop the answer unless their prompt asks for the text's own words.
-fn mended_by_a_rule() -> Bench {
+pub fn mended_by_a_rule() -> Bench {
     let bench = five_steps();
     let mut script = String::new();
     for row in ["train", "validation", "test"].into_iter().flat_map(|split| rows(&bench, split)) {

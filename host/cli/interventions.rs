@@ -43,7 +43,7 @@ pub(super) fn print(found: &Interventions, cases: bool, printer: Printer) {
     );
     printer.text("");
     let levels = rows(&found.levels, |level| level.word().to_string());
-    printer.table(&["changes of level", "restore cases", "could gain", "95% interval"], levels);
+    printer.table(&["changes up to level", "restore cases", "could gain", "95% interval"], levels);
     if !cases {
         return;
     }

@@ -80,6 +80,16 @@ pub(super) struct Further {
     /// [gold] in tenant.toml; 0 for none [default: as many as one run of train makes].
     #[arg(long, value_name = "N")]
     diagnosis_calls: Option<u64>,
+    /// Route of the operator's file whose model proposes edits, beside the operators, and tells why cases failed where
+    /// texts leave it in doubt.
+    #[arg(long, value_name = "ROUTE")]
+    proposer: Option<String>,
+    /// Route of the operator's file whose model reviews each change, beside the checks.
+    #[arg(long, value_name = "ROUTE")]
+    reviewer: Option<String>,
+    /// Most paid calls of proposer and reviewer.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    adviser_calls: u64,
     /// Ablation: deal steps and fixes to the clusters of failures at random, to measure what attribution is worth.
     #[arg(long, value_name = "SEED")]
     deal_clusters: Option<u64>,
@@ -117,6 +127,9 @@ impl Optimize {
             cost_max: further.cost_max,
             wall_ms_max: further.minutes.map(|minutes| minutes.saturating_mul(MINUTE_MS)),
             diagnosis_calls: further.diagnosis_calls,
+            proposer: further.proposer,
+            reviewer: further.reviewer,
+            adviser_calls: further.adviser_calls,
             clusters_dealt_by: further.deal_clusters,
         }
     }
@@ -186,7 +199,7 @@ fn show(event: &TrialEvent<'_>, trial: &Trial, limits: &Value, printer: Printer)
                 format!(", replays say it could gain {:.2}{interval}", gain.mean)
             });
             printer.text(&format!(
-                "          the {} level is opened: {} was left by {}, the scope contract permits it, {:.0}% of the failures lie there{ceiling}",
+                "          the {} level is opened: {} was left by {}, the scope contract permits it, {:.0}% of the failures lie there or above{ceiling}",
                 to.to.word(),
                 to.from.word(),
                 to.exhaustion_reason,

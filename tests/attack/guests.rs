@@ -271,7 +271,7 @@ fn attack_25_a_forged_step_is_no_step() {
         ended(&arena.chain("output", name), FaultKind::InvalidResult, "is no unique name");
     }
     ended(&arena.chain("repeat", ""), FaultKind::InvalidResult, "was returned twice");
-    ended(&arena.chain("given", ""), FaultKind::InvalidResult, "origin `given` in a scored run");
+    ended(&arena.chain("given", ""), FaultKind::InvalidResult, "origin `given` that nobody gave");
     ended(&arena.chain("steps", ""), FaultKind::LimitExceeded, "limit steps passed");
     ended(&arena.chain("ask-as", "other"), FaultKind::InvalidResult, "which the graph does not have");
 }

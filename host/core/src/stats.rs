@@ -97,32 +97,33 @@ pub struct Stratum {
 }
 
 /// Mean over `of` values: those of the strata, and 0 for all others; a stratum counts with its size, whatever part of it
-/// was looked at. One that nobody looked at takes the mean of the rest. The 95% interval (Student's t, with the finite
-/// population's correction) comes of what was not looked at; none where fewer than two were and more are left.
+/// was looked at. One that nobody looked at takes the mean of the rest. The 95% interval (Student's t) is of the values
+/// as a sample of their kind, and wider by what was not looked at; none where fewer than two were.
 pub fn stratified(strata: &[Stratum], of: usize) -> Estimate {
     let seen: Vec<f64> = strata.iter().flat_map(|stratum| stratum.values.iter().copied()).collect();
-    let left = strata.iter().any(|stratum| stratum.values.len() < stratum.size);
     let over = of.max(1) as f64;
-    let everywhere = seen.iter().sum::<f64>() / seen.len().max(1) as f64;
+    let mean_of = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let variance = |values: &[f64]| {
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let mean = mean_of(values);
         values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64
     };
-    let pooled = if seen.len() < 2 { f64::INFINITY } else { variance(&seen) };
-    let (mut sum, mut squares) = (0.0, 0.0);
+    let (mut sum, mut squares, mut unseen) = (0.0, 0.0, 0.0);
     for Stratum { size, values } in strata {
         let (size, n) = (*size as f64, values.len() as f64);
-        sum += size * if values.is_empty() { everywhere } else { values.iter().sum::<f64>() / n };
-        let spread = if values.len() < 2 { pooled } else { variance(values) };
+        let known = if values.is_empty() { &seen } else { values };
+        sum += size * mean_of(known);
+        squares += size * mean_of(&known.iter().map(|v| v * v).collect::<Vec<f64>>());
         if n < size {
-            squares += size * (size - n) * spread / n.max(1.0);
+            let spread = if values.len() < 2 { &seen } else { values };
+            unseen += size * (size - n) / n.max(1.0) * if spread.len() < 2 { f64::INFINITY } else { variance(spread) };
         }
     }
-    let freedom = seen.len().saturating_sub(strata.iter().filter(|s| !s.values.is_empty()).count()).max(1);
-    let half = if left { t_quantile(freedom) * squares.sqrt() / over } else { 0.0 };
-    let all: f64 = strata.iter().map(|stratum| stratum.size as f64).sum::<f64>() * 100.0 / over;
     let mean = sum / over;
-    let ci = half.is_finite().then(|| [(mean - half).max(0.0), (mean + half).min(all)]);
+    // Of all `of` values, as far as they are known.
+    let spread = (squares / over - mean * mean).max(0.0) / (over - 1.0).max(1.0);
+    let freedom = if unseen > 0.0 { seen.len().saturating_sub(strata.len()) } else { of.saturating_sub(1) };
+    let half = t_quantile(freedom.max(1)) * (spread + unseen / (over * over)).sqrt();
+    let ci = (half.is_finite() && seen.len() >= 2).then(|| [(mean - half).max(0.0), (mean + half).min(100.0)]);
     Estimate { mean, ci, n: seen.len() }
 }
 
@@ -260,13 +261,16 @@ mod tests {
     #[test]
     fn a_stratum_counts_with_its_size_and_what_was_not_looked_at_is_uncertain() {
         let stratum = |size, values: &[f64]| Stratum { size, values: values.to_vec() };
+        // All were looked at: the interval of ten values, two of them 100.
         let all = stratified(&[stratum(2, &[100.0, 0.0]), stratum(1, &[100.0])], 10);
-        assert_eq!((all.mean, all.ci), (20.0, Some([20.0, 20.0])));
+        let plain = estimate(&[100.0, 100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]).and_then(|e| e.ci);
+        let ([low, high], [_, top]) = (all.ci.expect("an interval"), plain.expect("an interval"));
+        assert!((all.mean, low) == (20.0, 0.0) && (high - top).abs() < 1e-9, "{all:?} {top}");
+        // Eight of which four are left, variance 2500: 8 * 4 / 4 * 2500 more, and t(3) = 3.1824.
         let half = stratified(&[stratum(8, &[100.0, 0.0, 100.0, 100.0])], 16);
-        // Variance 2500, eight of which four are left: 8 * 4 * 2500 / 4, t(3) = 3.1824.
+        let width = 3.1824 * ((3_750.0 - 37.5 * 37.5) / 15.0 + 20_000.0 / 256.0_f64).sqrt();
         let [low, high] = half.ci.expect("an interval");
-        assert!((half.mean - 37.5).abs() < 1e-9 && (37.5 - low - 3.1824 * 20_000_f64.sqrt() / 16.0).abs() < 0.01);
-        assert_eq!(high, 50.0, "no more than all of them");
+        assert!((half.mean - 37.5).abs() < 1e-9 && low == 0.0 && (high - 37.5 - width).abs() < 0.01, "{half:?}");
         assert_eq!(stratified(&[stratum(5, &[100.0])], 10).ci, None);
         assert_eq!(stratified(&[], 10).mean, 0.0);
     }

@@ -8,6 +8,7 @@ pub mod account;
 pub mod artifacts;
 mod case;
 pub mod compare;
+pub mod counsel;
 pub mod evaluate;
 pub mod files;
 mod folder;

@@ -37,6 +37,8 @@ pub enum Cause {
     WrongLabel,
     /// What the answer needs was there, and the answer is another one.
     WrongAnswerNearEvidence,
+    /// Replays found it: with gold before the step the case fails, with gold in its place it does not.
+    RestoredByGold,
     /// Nothing tells.
     Unexplained,
 }
@@ -59,6 +61,7 @@ impl Cause {
             Cause::Ungrounded => "the output says what no text before it says",
             Cause::WrongLabel => "the output is another label, or none",
             Cause::WrongAnswerNearEvidence => "the evidence was there, the answer is another one",
+            Cause::RestoredByGold => "with gold in its place the case comes right",
             Cause::Unexplained => "nothing in the texts tells why",
         }
     }

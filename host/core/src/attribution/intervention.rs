@@ -1,6 +1,6 @@
 //! What replays with gold in the place of a step's own outputs say about where failed cases lost their answer.
 
-use super::{Attribution, Confidence, Finding, Fix, cluster};
+use super::{Attribution, Cause, Confidence, Finding, Fix, cluster};
 use crate::scope::VariantLevel;
 use crate::stats::{Estimate, Stratum, stratified};
 use schemars::JsonSchema;
@@ -82,7 +82,7 @@ pub struct Interventions {
     pub located: Vec<Located>,
     /// What mending a step could gain, the steps that could gain most first.
     pub steps: Vec<Ceiling<String>>,
-    /// What changes of one level could gain, prompts first; a case that needs several counts for the deepest.
+    /// What changes up to a level could gain, prompts first: a deeper one can mend what a shallower one could.
     pub levels: Vec<Ceiling<VariantLevel>>,
     /// What no change could gain, as far as these replays tell: cases that no step is blamed for.
     pub unattributed: usize,
@@ -131,7 +131,7 @@ impl Interventions {
         steps.sort_by(|a, b| b.gain.mean.total_cmp(&a.gain.mean).then_with(|| a.of.cmp(&b.of)));
         let deepest = |l: &Located| l.blamed.iter().map(|b| b.level).max();
         let of_level = |level: VariantLevel| {
-            let counts = |l: &Located| deepest(l) == Some(level);
+            let counts = |l: &Located| deepest(l).is_some_and(|deepest| deepest <= level);
             Ceiling { of: level, cases: located.iter().filter(|l| counts(l)).count(), gain: gain(&counts) }
         };
         Interventions {
@@ -145,7 +145,7 @@ impl Interventions {
         }
     }
 
-    /// What changes of a level could gain.
+    /// What changes up to a level could gain.
     pub fn level(&self, level: VariantLevel) -> Option<&Estimate> {
         self.levels.iter().find(|ceiling| ceiling.of == level).map(|ceiling| &ceiling.gain)
     }
@@ -161,6 +161,11 @@ impl Attribution {
                 correct(finding, located);
             }
         }
+        self.regrouped()
+    }
+
+    /// The same with clusters made anew of its findings.
+    pub fn regrouped(mut self) -> Attribution {
         self.clusters = cluster::grouped(&self.findings, self.planned);
         self
     }
@@ -182,10 +187,18 @@ fn correct(finding: &mut Finding, located: &Located) {
         return;
     }
     if let Some(blamed) = located.blamed.first() {
+        // What was not found stays so, whoever asked for it.
+        let missing = finding.cause == Cause::EvidenceMissing;
         finding.step.clone_from(&blamed.step);
         finding.heuristic = INTERVENTION.into();
         finding.confidence = Confidence::High;
         finding.level = Some(blamed.level);
+        finding.evidence =
+            format!("{} points with gold before it, {} with gold in its place", located.recorded, located.restored);
+        if missing {
+            return;
+        }
+        finding.cause = Cause::RestoredByGold;
         finding.fix = match blamed.level {
             VariantLevel::Prompt => Fix::FewShot,
             VariantLevel::Parameter => Fix::RetrievalDepth,
@@ -215,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn ceilings_count_a_case_for_the_deepest_level_it_needs_and_a_cluster_for_its_size() {
+    fn ceilings_count_a_case_from_the_deepest_level_it_needs_and_a_cluster_for_its_size() {
         use VariantLevel::{Parameter, Prompt, Structure};
         let found = vec![
             located(0, &[("answer", Prompt)], 100.0),
@@ -228,11 +241,12 @@ mod tests {
         let clusters = clusters.iter().enumerate().map(|(n, c)| (format!("c{n}"), c.to_string())).collect();
         let all = Interventions::new(found, &clusters, 10);
         let mean = |level| all.level(level).expect("a level").mean;
-        assert_eq!((mean(Prompt), mean(Parameter), mean(Structure)), (20.0, 20.0, 0.0), "2, and half of 4, of 10");
+        assert_eq!((mean(Prompt), mean(Parameter), mean(Structure)), (20.0, 40.0, 40.0), "2, and half of 4, of 10");
         assert_eq!((all.steps[0].of.as_str(), all.steps[0].cases), ("answer", 2));
         assert_eq!((all.unattributed, all.failed, all.planned), (1, 6, 10));
         let [low, high] = all.level(Parameter).and_then(|e| e.ci).expect("an interval");
-        assert!(low < 20.0 && 20.0 < high && low >= 0.0, "{low} {high}");
-        assert_eq!(all.level(Prompt).and_then(|e| e.ci), Some([20.0, 20.0]), "all of cluster a was looked into");
+        assert!(low < 40.0 && 40.0 < high && low >= 0.0, "{low} {high}");
+        let [closer, far] = all.level(Prompt).and_then(|e| e.ci).expect("an interval");
+        assert!(far - closer < high - low, "all of cluster a was looked into");
     }
 }

@@ -180,12 +180,13 @@ impl Subject {
     }
 
     /// The step that is to blame where the loss is at a node with gold or at one without since the gold before it: the
-    /// last of them that asks a model, else the node itself.
-    fn blamed(&self, golden: &[usize], at: usize, seen_by: SeenBy) -> Blamed {
+    /// one of them that a heuristic names, else the last that asks a model, else the node itself.
+    fn blamed(&self, golden: &[usize], at: usize, named: Option<&str>, seen_by: SeenBy) -> Blamed {
         let before = golden.iter().copied().filter(|p| *p < at).max();
         let segment = before.map_or(0, |before| before + 1)..=at;
         let asks = |p: &usize| self.node(&self.nodes[*p]).is_some_and(asks_model);
-        let place = segment.rev().find(asks).unwrap_or(at);
+        let is_named = |p: &usize| named == Some(self.nodes[*p].as_str());
+        let place = segment.clone().find(is_named).or_else(|| segment.rev().find(asks)).unwrap_or(at);
         let level = match self.node(&self.nodes[place]) {
             Some(node) if node.prompt.is_some() => VariantLevel::Prompt,
             Some(node) if index_of(node).is_some() && node.settings.values().any(|v| v.get("param").is_some()) => {
@@ -213,6 +214,7 @@ pub(super) async fn localise(
 ) -> Result<Option<Located>, InputError> {
     let recorded = subject.record.composite();
     let golden = subject.golden();
+    let named = belief.named.as_deref();
     let mut look = Look { subject, belief, replays, golden: &golden, count: 0 };
     let done = |look: &Look<'_>, blamed: Vec<Blamed>, why: Option<Unattributed>, restored: f64| Located {
         case_id: subject.case.case_id.clone(),
@@ -236,7 +238,7 @@ pub(super) async fn localise(
     if first == 0 {
         return Ok(Some(done(&look, Vec::new(), Some(Unattributed::PassesAgain), restored)));
     }
-    let mut blamed = vec![subject.blamed(&golden, golden[first - 1], SeenBy::Score)];
+    let mut blamed = vec![subject.blamed(&golden, golden[first - 1], named, SeenBy::Score)];
     // What was lost before that step, the score cannot show: texts can.
     let mut below = first - 1;
     while let Some(check) = (0..below).rev().find(|n| subject.did(golden[*n]) == Some(false)) {
@@ -244,7 +246,7 @@ pub(super) async fn localise(
         let Some(first) = look.earliest(Some(0), check + 1, Mended::Part(part), Some(part)).await? else {
             return Ok(None);
         };
-        blamed.push(subject.blamed(&golden, golden[first - 1], SeenBy::Text));
+        blamed.push(subject.blamed(&golden, golden[first - 1], named, SeenBy::Text));
         below = first - 1;
     }
     blamed.reverse();

@@ -70,7 +70,7 @@ pub async fn intervene(diagnosis: &Diagnosis) -> Result<Interventions, InputErro
             let subject = format!("replays of tenant {}", run.tenant_id);
             return Err(InputError::new(subject, "were stopped").hint("the same command goes on"));
         }
-        let left = diagnosis.calls_max.saturating_sub(replays.totals().0);
+        let left = diagnosis.calls_max.saturating_sub(replays.calls());
         let wave = choice.next(WAVE, left, &subjects);
         if wave.is_empty() {
             budget_ended = choice.left();

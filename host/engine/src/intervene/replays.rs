@@ -41,6 +41,9 @@ pub(super) struct Replays {
     spending: Arc<Spending>,
     judges: Option<Arc<RunJudges>>,
     found: Mutex<BTreeMap<String, Found>>,
+    /// Paid calls of the replays that this start asked for, whenever they were paid: a start that goes on decides by the
+    /// same numbers as one that was never stopped.
+    asked_for: Mutex<BTreeMap<String, u64>>,
     log: PathBuf,
     files: Arc<dyn RunFiles>,
 }
@@ -63,7 +66,7 @@ impl Replays {
             // So that the next line does not join the one that was cut.
             files.append(&log, b"\n").map_err(|e| failed(&log, &e))?;
         }
-        Ok(Replays { run, spending, judges, found: Mutex::new(found), log, files })
+        Ok(Replays { run, spending, judges, found: Mutex::new(found), asked_for: Mutex::default(), log, files })
     }
 
     /// Whether models may answer equal calls differently.
@@ -79,8 +82,9 @@ impl Replays {
         let given: Vec<_> = handed.steps.iter().map(|s| json!([s.id, s.outputs, s.output_text])).collect();
         let key = digest::of_json(&json!([subject.case.case_id, given]));
         let known = self.found.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if known.is_some() {
-            return Ok(known);
+        if let Some(known) = known {
+            self.ask_for(&known);
+            return Ok(Some(known));
         }
         let record = one_diagnostic(&self.run, subject.index, handed, &self.spending, self.judges.as_ref()).await;
         if record.fault.as_ref().is_some_and(|fault| fault.kind.is_spent()) {
@@ -104,7 +108,18 @@ impl Replays {
         let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         self.files.append(&self.log, &line).map_err(|e| failed(&self.log, &e))?;
         all.insert(key, found.clone());
+        drop(all);
+        self.ask_for(&found);
         Ok(Some(found))
+    }
+
+    fn ask_for(&self, found: &Found) {
+        self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).insert(found.key.clone(), found.paid);
+    }
+
+    /// Paid calls of the replays that this start asked for so far.
+    pub(super) fn calls(&self) -> u64 {
+        self.asked_for.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 
     /// Paid and cached calls, and replays, of all starts.

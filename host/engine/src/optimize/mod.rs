@@ -10,6 +10,7 @@ mod search;
 pub use derive::{Derived, derive};
 pub use report::{Attempt, Escalation, Exhaustion, OnHeldOut, Selected, StopReason, TrialReport};
 
+use crate::counsel::{Advisers, Counsel, Ground, tell};
 use crate::propose::Example;
 use crate::trial::TrialFolder;
 use fapo_core::InputError;
@@ -125,6 +126,8 @@ pub struct Trial {
     pub examples: Vec<Example>,
     /// Texts and answers of every split.
     pub leaks: Leaks,
+    /// Models that propose and review, where the person at the keyboard names them.
+    pub advisers: Advisers,
     /// Hard caps.
     pub budget: TrialBudget,
     /// Ablation: clusters get steps and fixes dealt by this seed, so that what attribution is worth can be measured.
@@ -161,6 +164,8 @@ struct Incumbent {
     validation: HeldOut,
     /// What replays found in its failures.
     seen: Option<Interventions>,
+    /// Where they lost their answer.
+    found: Attribution,
 }
 
 impl Incumbent {
@@ -168,12 +173,28 @@ impl Incumbent {
         TrainEvidence { cases, records: &self.train }
     }
 
-    /// Where its failures lost their answer: as heuristics say, and as replays found.
-    fn attribution(&self, cases: &[Case]) -> Attribution {
-        let found = attribute(cases, &self.train);
-        match &self.seen {
+    /// Where its failures lost their answer: as heuristics say, as replays found, and as a model tells where both leave it
+    /// in doubt.
+    async fn told(&self, trial: &Trial, counsel: &mut Counsel) -> Result<Attribution, InputError> {
+        let found = attribute(&trial.train, &self.train);
+        let found = match &self.seen {
             Some(seen) => found.corrected(seen),
             None => found,
+        };
+        tell(counsel, &self.ground(trial, &found, &[])).await
+    }
+
+    /// What advisers are shown of it.
+    fn ground<'a>(&'a self, trial: &'a Trial, found: &'a Attribution, memory: &'a [String]) -> Ground<'a> {
+        Ground {
+            definition: self.variant.definition(),
+            catalogue: &trial.catalogue,
+            scope: &trial.scope,
+            cases: &trial.train,
+            records: &self.train,
+            attribution: found,
+            seen: self.seen.as_ref(),
+            memory,
         }
     }
 }
@@ -193,7 +214,8 @@ pub async fn optimize(
     folder.write_variant(0, &json!({"variant": "v000"}), baseline.definition())?;
     let at = folder.variant(0);
     let train = splits.train(&baseline, &at, None).await?;
-    let first = Incumbent {
+    let mut first = Incumbent {
+        found: attribute(&trial.train, &train),
         validation: splits.validation(&baseline, &at).await?,
         name: "v000".into(),
         level: None,
@@ -204,16 +226,19 @@ pub async fn optimize(
     };
     observe(TrialEvent::Baseline(&first.train, first.evidence(&trial.train).mean(), first.validation.total()));
     first.seen.iter().for_each(|seen| observe(TrialEvent::Diagnosed(seen)));
-    let mut search = Search::new(trial, splits, observe, &mut folder);
+    let mut counsel = Counsel::open(&trial.tenant_id, &trial.advisers, &trial.folder, &trial.files)?;
+    first.found = first.told(trial, &mut counsel).await?;
+    let mut search = Search::new(trial, splits, observe, &mut folder, counsel);
     let (selected, stop_reason) = search.run(&first).await?;
-    let (attempts, exhausted) = search.found();
+    let (attempts, exhausted, counsel) = search.found();
     let selected = selected.unwrap_or_else(|| first.again());
     let test = splits.test(&selected.variant, &selected.folder).await?;
     let of_baseline = splits.test(&first.variant, &first.folder).await?;
     let report = TrialReport {
         baseline: OnHeldOut { validation: first.validation.total(), test: of_baseline.total() },
         difference: test.difference(&of_baseline),
-        outstanding: selected.attribution(&trial.train).clusters,
+        outstanding: selected.found.clusters.clone(),
+        counsel,
         ceilings: selected.seen.as_ref().map(|seen| seen.levels.clone()).unwrap_or_default(),
         selected: Selected {
             variant: selected.name,
@@ -239,6 +264,7 @@ impl Incumbent {
             train: self.train.clone(),
             validation: self.validation.clone(),
             seen: self.seen.clone(),
+            found: self.found.clone(),
         }
     }
 }

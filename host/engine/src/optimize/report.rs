@@ -1,5 +1,6 @@
 //! What a trial says of itself: attempts, levels that were left, the end.
 
+use crate::counsel::CounselReport;
 use fapo_core::attribution::{Ceiling, Cluster};
 use fapo_core::held_out::Total;
 use fapo_core::review::{Review, Verdict};
@@ -54,10 +55,10 @@ pub struct Exhaustion {
     /// Who proposed them, each once.
     #[serde(default)]
     pub techniques: Vec<String>,
-    /// Share of the failures that are left which attribution lays at this level, 0..=1.
+    /// Share of the failures that are left which attribution lays at this level or a shallower one, 0..=1.
     #[serde(default)]
     pub addressable_share: f64,
-    /// What replays say that mending this level could still gain, points of train's mean; null where there were none.
+    /// What replays say that changes up to this level could still gain, points of train's mean; null where there were none.
     #[serde(default)]
     pub ceiling: Option<Estimate>,
 }
@@ -73,9 +74,9 @@ pub struct Escalation {
     pub exhaustion_reason: String,
     /// The scope contract opens the level; it is never escalated to otherwise.
     pub permitted: bool,
-    /// Share of the failures that are left which attribution lays at the new level, 0..=1.
+    /// Share of the failures that are left which attribution lays at the new level or a shallower one, 0..=1.
     pub addressable_share: f64,
-    /// What replays say that mending the new level could gain; null where there were none.
+    /// What replays say that changes up to the new level could gain; null where there were none.
     pub ceiling: Option<Estimate>,
 }
 
@@ -134,9 +135,12 @@ pub struct TrialReport {
     pub exhausted: Vec<Exhaustion>,
     /// Failures that are left, of the selected variant on train.
     pub outstanding: Vec<Cluster>,
-    /// What changes of a level could still gain on train, as replays of the selected variant say; empty without any.
+    /// What changes up to a level could still gain on train, as replays of the selected variant say; empty without any.
     #[serde(default)]
     pub ceilings: Vec<Ceiling<VariantLevel>>,
+    /// What it had of its advisers; null where it had none.
+    #[serde(default)]
+    pub counsel: Option<CounselReport>,
     /// Why it ended.
     pub stop_reason: StopReason,
 }

@@ -2,14 +2,16 @@
 
 use super::report::{issues, memory_line};
 use super::{Attempt, Escalation, Exhaustion, Incumbent, Splits, StopReason, Trial, TrialEvent};
+use crate::counsel::{Counsel, CounselReport, Proposed};
 use crate::propose::{Ground, OPERATORS, means_of, proposals};
 use crate::trial::TrialFolder;
 use fapo_core::InputError;
-use fapo_core::attribution::{Attribution, Cluster, Fix};
+use fapo_core::attribution::{Cluster, Fix, attribute};
 use fapo_core::case::Case;
 use fapo_core::digest;
 use fapo_core::held_out::TrainEvidence;
-use fapo_core::review::{Reviewed, review};
+use fapo_core::ports::Definition;
+use fapo_core::review::{Review, Reviewed, Verdict, review};
 use fapo_core::run::{CaseRecord, PASSED};
 use fapo_core::scope::VariantLevel;
 use fapo_core::selection::decide;
@@ -19,6 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Attempts in a row without a gain after which a level is left.
 const IN_VAIN_MAX: u32 = 3;
+
+/// Times that a model is asked for edits of one level of one incumbent.
+const ASKS_MAX: u32 = 2;
 
 /// Failed cases on which a change has to show something before the rest of train is paid for: a change that mends one
 /// case in six goes unseen one time in twenty.
@@ -36,6 +41,10 @@ pub(super) struct Search<'a> {
     exhausted: Vec<Exhaustion>,
     /// The latest record of each case of train that some variant passed.
     donors: BTreeMap<String, CaseRecord>,
+    /// Whom to ask.
+    counsel: Counsel,
+    /// Edits of a model for one incumbent and level, the next one last; and how often it was asked for them.
+    proposed: Queue,
     /// When this start began.
     began: jiff::Timestamp,
 }
@@ -46,6 +55,7 @@ impl<'a> Search<'a> {
         splits: &'a dyn Splits,
         observe: &'a (dyn Fn(TrialEvent<'_>) + Sync),
         folder: &'a mut TrialFolder,
+        counsel: Counsel,
     ) -> Self {
         Search {
             trial,
@@ -56,13 +66,15 @@ impl<'a> Search<'a> {
             attempts: Vec::new(),
             exhausted: Vec::new(),
             donors: BTreeMap::new(),
+            counsel,
+            proposed: Queue::default(),
             began: trial.clock.now(),
         }
     }
 
-    /// Every attempt, and the levels that were left.
-    pub(super) fn found(self) -> (Vec<Attempt>, Vec<Exhaustion>) {
-        (self.attempts, self.exhausted)
+    /// Every attempt, the levels that were left, and what advisers said.
+    pub(super) fn found(self) -> (Vec<Attempt>, Vec<Exhaustion>, Option<CounselReport>) {
+        (self.attempts, self.exhausted, self.counsel.report())
     }
 
     /// The best variant beside the baseline, if there is one, and why the search ended.
@@ -85,7 +97,8 @@ impl<'a> Search<'a> {
                     return Ok((best, reason));
                 }
                 let worth = in_vain < IN_VAIN_MAX && self.could_gain(incumbent, level);
-                let Some(proposal) = worth.then(|| self.next(incumbent, level)).flatten() else {
+                let next = if worth { self.next(incumbent, level).await? } else { None };
+                let Some(proposal) = next else {
                     let reason = if in_vain >= IN_VAIN_MAX { "plateau" } else { "ceiling" };
                     self.leave(level, reason, first, incumbent)?;
                     break;
@@ -120,8 +133,12 @@ impl<'a> Search<'a> {
         (self.splits.calls().paid + a_case * cases > self.trial.budget.calls_max).then_some(StopReason::Calls)
     }
 
-    /// The next change that was not tried, for the gravest cluster first.
-    fn next(&self, incumbent: &Incumbent, level: VariantLevel) -> Option<Proposal> {
+    /// The next change that was not tried: a model's, where there is one to ask, then the operators', for the gravest
+    /// cluster first.
+    async fn next(&mut self, incumbent: &Incumbent, level: VariantLevel) -> Result<Option<Proposal>, InputError> {
+        if let Some(proposal) = self.of_model(incumbent, level).await? {
+            return Ok(Some(proposal));
+        }
         let definition = incumbent.variant.definition();
         let labels = labels(&self.trial.train);
         let ground = Ground {
@@ -132,14 +149,60 @@ impl<'a> Search<'a> {
             scope: &self.trial.scope,
             labels: &labels,
         };
-        let fresh = |p: &Proposal| !self.tried.contains(&digest::of_json(&json!(p.edit.apply(definition))));
-        proposals(&ground, &self.wanted(incumbent), level).into_iter().find(fresh)
+        let fresh = |p: &Proposal| !self.was_tried(&p.edit.apply(definition));
+        Ok(proposals(&ground, &self.wanted(incumbent), level).into_iter().find(fresh))
+    }
+
+    /// The next edit of a model for this incumbent and level. It is asked again, with what came of its edits, as long as
+    /// it may be.
+    async fn of_model(&mut self, incumbent: &Incumbent, level: VariantLevel) -> Result<Option<Proposal>, InputError> {
+        if !self.counsel.has_proposer() {
+            return Ok(None);
+        }
+        let of = (incumbent.name.clone(), level);
+        if self.proposed.of.as_ref() != Some(&of) {
+            self.proposed = Queue { of: Some(of), ..Queue::default() };
+        }
+        if self.proposed.edits.is_empty() && self.proposed.asked < ASKS_MAX {
+            self.proposed.asked += 1;
+            let memory = self.memory();
+            let ground = incumbent.ground(self.trial, &incumbent.found, &memory);
+            let (trial, tried) = (self.trial, &self.tried);
+            let held = Proposed {
+                level,
+                review: &|candidate, proposal| reviewed(trial, incumbent, candidate, proposal),
+                tried: &|candidate| tried.contains(&digest::of_json(&json!(candidate))),
+            };
+            let mut edits = self.counsel.propose(&ground, &held).await?;
+            edits.reverse();
+            self.proposed.edits = edits;
+        }
+        Ok(self.proposed.edits.pop())
+    }
+
+    fn was_tried(&self, definition: &Definition) -> bool {
+        self.tried.contains(&digest::of_json(&json!(definition)))
+    }
+
+    /// A line for each attempt, as a model is shown it.
+    fn memory(&self) -> Vec<String> {
+        let line = |a: &Attempt| {
+            format!(
+                "{} ({} level, step {}): {} {:?}: {}",
+                a.operator,
+                a.level.word(),
+                a.step,
+                a.hypothesis,
+                a.outcome,
+                a.why
+            )
+        };
+        self.attempts.iter().map(line).collect()
     }
 
     /// Steps with what could mend them, the gravest cluster first.
     fn wanted(&self, incumbent: &Incumbent) -> Vec<(String, Fix)> {
-        let found = self.attribution(incumbent).clusters;
-        let named = found.into_iter().map(|cluster| (cluster.step, cluster.fix));
+        let named = incumbent.found.clusters.iter().map(|cluster| (cluster.step.clone(), cluster.fix));
         let Some(seed) = self.trial.clusters_dealt_by else {
             return named.collect();
         };
@@ -153,12 +216,8 @@ impl<'a> Search<'a> {
         named.map(dealt).collect()
     }
 
-    fn attribution(&self, incumbent: &Incumbent) -> Attribution {
-        incumbent.attribution(&self.trial.train)
-    }
-
-    /// Whether a change of this level could gain one case of train: not where replays looked into every failure, found
-    /// none that the level could mend, and no text points to it.
+    /// Whether changes up to this level could gain one case of train: not where replays looked into every failure and
+    /// found none that they could mend, and no text points to one.
     fn could_gain(&self, incumbent: &Incumbent, level: VariantLevel) -> bool {
         let Some(seen) = incumbent.seen.as_ref().filter(|seen| !seen.budget_ended && !seen.located.is_empty()) else {
             return true;
@@ -168,10 +227,10 @@ impl<'a> Search<'a> {
         most >= one_case - 1e-9 || self.addressable(incumbent, level) > 0.0
     }
 
-    /// Share of the failures that attribution lays at a level.
+    /// Share of the failures that attribution lays at a level or a shallower one.
     fn addressable(&self, incumbent: &Incumbent, level: VariantLevel) -> f64 {
-        let of_level = |cluster: &&Cluster| cluster.level == Some(level);
-        self.attribution(incumbent).clusters.iter().filter(of_level).map(|cluster| cluster.share).sum()
+        let of_level = |cluster: &&Cluster| cluster.level.is_some_and(|deepest| deepest <= level);
+        incumbent.found.clusters.iter().filter(of_level).map(|cluster| cluster.share).sum()
     }
 
     /// Notes with its numbers why a level is opened after another one was left.
@@ -200,19 +259,7 @@ impl<'a> Search<'a> {
         proposal: Proposal,
     ) -> Result<Option<Incumbent>, InputError> {
         let number = self.attempts.len() as u32 + 1;
-        let parent = incumbent.variant.definition();
-        let candidate = proposal.edit.apply(parent);
-        self.tried.insert(digest::of_json(&json!(candidate)));
-        let reviewed = review(&Reviewed {
-            tenant_id: &self.trial.tenant_id,
-            parent,
-            candidate: &candidate,
-            proposal: &proposal,
-            scope: &self.trial.scope,
-            catalogue: &self.trial.catalogue,
-            leaks: &self.trial.leaks,
-            stands: &|_| false,
-        });
+        let (proposal, candidate, reviewed) = self.reviewed(incumbent, level, proposal).await?;
         let mut attempt = Attempt {
             variant: format!("v{number:03}"),
             parent: incumbent.name.clone(),
@@ -237,6 +284,40 @@ impl<'a> Search<'a> {
         (self.observe)(TrialEvent::Attempt(&attempt));
         self.attempts.push(attempt);
         Ok(better)
+    }
+
+    /// The change with its review: the checks', and a model's where there is one. What a model fails of a model's edits
+    /// is mended once.
+    async fn reviewed(
+        &mut self,
+        incumbent: &Incumbent,
+        level: VariantLevel,
+        proposal: Proposal,
+    ) -> Result<(Proposal, Definition, Review), InputError> {
+        let parent = incumbent.variant.definition();
+        let candidate = proposal.edit.apply(parent);
+        self.tried.insert(digest::of_json(&json!(candidate)));
+        let checked = reviewed(self.trial, incumbent, &candidate, &proposal);
+        let by_rules = checked.verdict == Verdict::Block;
+        let found = self.counsel.review(parent, &candidate, &proposal, &self.trial.scope, checked).await?;
+        if found.verdict != Verdict::Block || by_rules || !proposal.operator.starts_with("model(") {
+            return Ok((proposal, candidate, found));
+        }
+        let ground = incumbent.ground(self.trial, &incumbent.found, &[]);
+        let (trial, tried) = (self.trial, &self.tried);
+        let held = Proposed {
+            level,
+            review: &|candidate, proposal| reviewed(trial, incumbent, candidate, proposal),
+            tried: &|candidate| tried.contains(&digest::of_json(&json!(candidate))),
+        };
+        let Some(mended) = self.counsel.revise(&ground, &held, &proposal, &found.issues).await? else {
+            return Ok((proposal, candidate, found));
+        };
+        let again = mended.edit.apply(parent);
+        self.tried.insert(digest::of_json(&json!(again)));
+        let checked = reviewed(self.trial, incumbent, &again, &mended);
+        let found = self.counsel.review(parent, &again, &mended, &self.trial.scope, checked).await?;
+        Ok((mended, again, found))
     }
 
     async fn evaluate(
@@ -280,7 +361,11 @@ impl<'a> Search<'a> {
         let deepest = incumbent.level.max(Some(attempt.level));
         let donors = self.donors.values().cloned().collect();
         let seen = self.splits.diagnose(&variant, &folder, &train, donors).await?;
-        Ok(Some(Incumbent { name: attempt.variant.clone(), level: deepest, variant, folder, train, validation, seen }))
+        let found = attribute(&self.trial.train, &train);
+        let name = attempt.variant.clone();
+        let mut better = Incumbent { name, level: deepest, variant, folder, train, validation, seen, found };
+        better.found = better.told(self.trial, &mut self.counsel).await?;
+        Ok(Some(better))
     }
 
     /// Keeps what passed: its outputs stand for gold where the tenant declares none.
@@ -295,7 +380,7 @@ impl<'a> Search<'a> {
         if self.trial.train.len() < 2 * SCREEN_CASES {
             return None;
         }
-        let found = self.attribution(incumbent);
+        let found = &incumbent.found;
         let means = if self.trial.clusters_dealt_by.is_some() { &[] } else { means_of(operator) };
         let (meant, others): (Vec<_>, Vec<_>) = found.clusters.iter().partition(|cluster| means.contains(&cluster.fix));
         let cases = meant.into_iter().chain(others).flat_map(|cluster| found.cases_of(cluster));
@@ -329,6 +414,31 @@ impl<'a> Search<'a> {
         self.exhausted.push(left);
         Ok(())
     }
+}
+
+/// Edits of a model that wait for their turn.
+#[derive(Default)]
+struct Queue {
+    /// The incumbent and the level that they are for.
+    of: Option<(String, VariantLevel)>,
+    /// The next one last.
+    edits: Vec<Proposal>,
+    /// How often the model was asked.
+    asked: u32,
+}
+
+/// The deterministic review of a change to an incumbent.
+fn reviewed(trial: &Trial, incumbent: &Incumbent, candidate: &Definition, proposal: &Proposal) -> Review {
+    review(&Reviewed {
+        tenant_id: &trial.tenant_id,
+        parent: incumbent.variant.definition(),
+        candidate,
+        proposal,
+        scope: &trial.scope,
+        catalogue: &trial.catalogue,
+        leaks: &trial.leaks,
+        stands: &|_| false,
+    })
 }
 
 /// Points that the records of some cases have together.
