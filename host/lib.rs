@@ -15,6 +15,7 @@ pub mod replay;
 pub mod services;
 pub mod sources;
 pub mod split_runner;
+pub mod study;
 pub mod telemetry;
 pub mod tenant_folder;
 pub mod variant;

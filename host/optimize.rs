@@ -1,7 +1,7 @@
 //! From a tenant to a trial that is ready to start: its three splits, its scope contract, its examples.
 
 use crate::given::{self, Given};
-use crate::place::Place;
+use crate::place::{Place, read_text};
 use crate::plan::{self, Opened};
 use crate::split_runner::{SPLITS, Split, SplitRunner};
 use crate::tenant_folder::TenantFolder;
@@ -13,11 +13,12 @@ use fapo_core::ports::{Chain, Provider};
 use fapo_core::price::Money;
 use fapo_core::review::Leaks;
 use fapo_core::scope::ScopeContract;
+use fapo_core::selection::{PAPER_CONSTANTS, Policy};
 use fapo_core::{InputError, digest};
 use fapo_engine::account::Account;
 use fapo_engine::counsel::Advisers;
 use fapo_engine::files::{DiskFiles, SystemClock};
-use fapo_engine::optimize::{Trial, TrialBudget};
+use fapo_engine::optimize::{Trial, TrialBudget, TrialReport};
 use fapo_engine::propose::Example;
 use fapo_engine::stop::StopSignal;
 use fapo_graph::{Handle, NodeSpec};
@@ -35,6 +36,14 @@ pub struct TrialOptions {
     pub configs: [PathBuf; 3],
     /// In place of the configs' `provider`.
     pub provider: Option<String>,
+    /// In place of the configs' model; only with a provider.
+    pub model: Option<String>,
+    /// How it keeps and stops.
+    pub policy: Policy,
+    /// The n-th trial of the same thing, from 0: it draws other samples.
+    pub repeat: u32,
+    /// What it may cost together with other trials.
+    pub accounts: Vec<Arc<Account>>,
     /// In place of the tenant's cases and passages.
     pub given: Given,
     /// Build missing indexes and fetch the embedded model first.
@@ -62,6 +71,15 @@ pub struct TrialOptions {
     pub adviser_calls: u64,
     /// Ablation: deal steps and fixes to clusters by this seed.
     pub clusters_dealt_by: Option<u64>,
+}
+
+impl TrialPlan {
+    /// The report of this very trial, where it has ended before.
+    pub fn ended(&self) -> Option<TrialReport> {
+        let json = |name: &str| serde_json::from_str::<Value>(&read_text(&self.trial.folder.join(name)).ok()?).ok();
+        let same = json("trial.json")?["identity"] == self.trial.identity;
+        serde_json::from_value(json("report.json").filter(|_| same)?).ok()
+    }
 }
 
 /// A trial that could start.
@@ -117,6 +135,7 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
         }
         false => (ScopeContract::default(), String::new()),
     };
+    let scope = fixed_by(options.policy, scope);
     let profile = Value::Object(config.scoring_profile.clone());
     let (examples, warnings) = examples(folder, &leaks)?;
     let budget = TrialBudget {
@@ -129,6 +148,12 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
         "splits": splits.each_ref().map(|split| split.digest.clone()),
         "baseline": identity::of(&chain, &scorer, &baseline, &identity::Planned::default(), &profile, &granted, grant),
     });
+    if options.policy != Policy::default() {
+        trial_identity["policy"] = options.policy.word().into();
+    }
+    if options.repeat > 0 {
+        trial_identity["repeat"] = options.repeat.into();
+    }
     let asks = |node: &&NodeSpec| node.handles.iter().any(|handle| matches!(handle, Handle::Model(_)));
     let of_train = (baseline.graph.nodes.iter().filter(asks).count() * splits[0].cases.len()) as u64;
     let diagnosis_calls = options.diagnosis_calls.unwrap_or(of_train);
@@ -150,6 +175,7 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
         Budget { calls_max: Some(options.calls_max), tokens_max: options.tokens_max, cost_max: options.cost_max };
     services::check_prices(&manifest.id, &granted, &[of_trial, grant.budget, grant.total])?;
     let mut accounts = services::accounts(place, &manifest.id, grant)?;
+    accounts.extend(options.accounts.iter().cloned());
     let counted = folder_of_trial.join("spent.json");
     accounts.push(Arc::new(Account::open(&counted, "this trial", "--calls, --tokens-max or --cost-max", of_trial)?));
     let adviser = |role: &str| routes.iter().position(|(name, _)| *name == role).map(|at| Arc::clone(&advising[at]));
@@ -173,6 +199,7 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
         leaks,
         advisers,
         budget,
+        policy: options.policy,
         clusters_dealt_by: options.clusters_dealt_by,
         files: Arc::new(DiskFiles),
         clock: Arc::new(SystemClock),
@@ -186,15 +213,27 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
         granted,
         grant: grant.clone(),
         workers: plan::workers(config) as usize,
+        epoch: options.repeat,
         gold: manifest.gold.clone(),
         diagnosis_calls,
         calls: Mutex::default(),
         accounts,
         ledger: place.work.join("test-ledger.jsonl"),
+        spent: Default::default(),
         stop: StopSignal::never(),
         watch: Box::new(|_| {}),
     };
     Ok(TrialPlan { trial, runner, replies, limits: train.grant.limits, warnings })
+}
+
+/// The scope of a trial by a policy: the paper's constants stand, whatever the playbook says.
+fn fixed_by(policy: Policy, mut scope: ScopeContract) -> ScopeContract {
+    if policy == Policy::Paper {
+        let more = PAPER_CONSTANTS.iter().filter(|name| !scope.constants.iter().any(|c| c == *name));
+        let more: Vec<String> = more.map(|name| (*name).to_string()).collect();
+        scope.constants.extend(more);
+    }
+    scope
 }
 
 /// What a route is used for.
@@ -226,7 +265,7 @@ fn open(place: &Place, config: &Path, options: &TrialOptions) -> Result<Opened, 
         if let Some(provider) = &options.provider {
             config.provider.clone_from(provider);
             // The config's model is one of the provider it names.
-            config.provider_settings.model = None;
+            config.provider_settings.model.clone_from(&options.model);
         }
         options.given.grant(&config.tenant_id, operator)
     })

@@ -33,6 +33,9 @@ pub fn open(
     Ok((granted, replies))
 }
 
+/// Models of further routes, in their order.
+pub type Further = Vec<Arc<dyn Provider>>;
+
 /// As [`open`], with routes that the person at the keyboard uses beside the tenant's, each with what it is for.
 ///
 /// # Errors
@@ -43,7 +46,7 @@ pub fn open_with(
     grant: &Grant,
     folder: &TenantFolder,
     further: &[(&str, ModelRoute)],
-) -> Result<(Granted, Vec<Arc<dyn Provider>>, Option<Arc<ResponseCache>>), InputError> {
+) -> Result<(Granted, Further, Option<Arc<ResponseCache>>), InputError> {
     let prices = prices(place, operator)?;
     let sources = RouteSources {
         price: &|provider, model| prices.of(provider, model),

@@ -20,7 +20,7 @@ use fapo_engine::stop::StopSignal;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Names of the splits, in their order everywhere.
@@ -58,6 +58,8 @@ pub struct SplitRunner {
     pub(crate) granted: Granted,
     pub(crate) grant: Grant,
     pub(crate) workers: usize,
+    /// The n-th trial of the same thing, from 0: its equal calls are other samples.
+    pub(crate) epoch: u32,
     /// What the tenant's steps should put out.
     pub(crate) gold: Option<GoldSpec>,
     /// Most paid calls of the replays of one variant; 0 for none.
@@ -67,6 +69,8 @@ pub struct SplitRunner {
     pub(crate) ledger: PathBuf,
     /// What the runs may cost together.
     pub(crate) accounts: Vec<Arc<Account>>,
+    /// Set where a case could not be run because a budget was spent.
+    pub(crate) spent: AtomicBool,
     /// Asks the trial to end early.
     pub stop: StopSignal,
     /// Hears of each case that comes to its end.
@@ -74,6 +78,11 @@ pub struct SplitRunner {
 }
 
 impl SplitRunner {
+    /// Whether a run ended because a budget was spent: the same command goes on once it is raised.
+    pub fn is_spent(&self) -> bool {
+        self.spent.load(Ordering::Relaxed)
+    }
+
     /// The run of a variant on a split.
     fn evaluation(
         &self,
@@ -85,7 +94,7 @@ impl SplitRunner {
         let split = &self.splits[at];
         let definition = variant.definition();
         let planned = identity::Planned { dataset: &split.digest, limit: None, case_ids: &[] };
-        let identity = identity::of(
+        let mut identity = identity::of(
             self.chain.as_ref(),
             self.scorer.as_ref(),
             definition,
@@ -94,6 +103,9 @@ impl SplitRunner {
             &self.granted,
             &self.grant,
         );
+        if self.epoch > 0 {
+            identity["epoch"] = self.epoch.into();
+        }
         Evaluation {
             tenant_id: self.tenant_id.clone(),
             run_config: json!({
@@ -112,7 +124,7 @@ impl SplitRunner {
             workers: self.workers,
             folder: folder.join(SPLITS[at]),
             earlier: Earlier::Stand,
-            epoch: 0,
+            epoch: self.epoch,
             budget: self.grant.budget,
             accounts: self.accounts.clone(),
             part: part.cloned(),
@@ -144,6 +156,7 @@ impl SplitRunner {
         let name = format!("split {}", SPLITS[at]);
         // An outage says nothing about a variant: it ends the trial and no score is made of it.
         if let Some(fault) = report.records.iter().filter_map(|r| r.fault.as_ref()).find(|f| f.is_infrastructure()) {
+            self.spent.fetch_or(fault.kind.is_spent(), Ordering::Relaxed);
             let message = format!("cases could not be run: {}", fault.message);
             let hint = fault.hint.as_deref().unwrap_or("look into it; the same command goes on");
             return Err(InputError::new(name, message).hint(hint));

@@ -37,6 +37,7 @@ mod replay;
 mod sandbox;
 mod score;
 mod statistics;
+mod study;
 mod support;
 mod telemetry;
 mod tenant_test;

@@ -1,11 +1,14 @@
 //! What `--json` prints: one object a line on stdout, told apart by `kind`. The schema is published in
 //! `schemas/cli-lines.schema.json`; `fapo schema` prints it.
 
+use crate::study::Table;
 use fapo_core::attribution::{Attribution, Interventions};
 use fapo_core::fault::Fault;
 use fapo_core::run::CaseRecord;
 use fapo_core::scope::VariantLevel;
+use fapo_core::selection::Policy;
 use fapo_engine::compare::Effect;
+use fapo_engine::counsel::CounselReport;
 use fapo_engine::optimize::{Attempt, StopReason, TrialCalls};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -41,6 +44,8 @@ pub enum Line {
     Attempt(Attempt),
     /// A trial: the last line of `optimize`.
     Trial(Box<TrialLine>),
+    /// The table of a study: the last line of `study`.
+    Study(Table),
     /// What a variant of a trial changes against another.
     Diff(Box<DiffLine>),
     /// Something was checked.
@@ -363,6 +368,8 @@ impl EffectLine {
 /// See [`Line::Trial`].
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct TrialLine {
+    /// How it kept and stopped.
+    pub policy: Policy,
     /// Variant `v000`.
     pub baseline: SelectedLine,
     /// The variant that validation chose.
@@ -373,6 +380,8 @@ pub struct TrialLine {
     pub attempts: Vec<Attempt>,
     /// Calls of the whole trial.
     pub calls: TrialCalls,
+    /// What it had of models that advise it; null where it had none.
+    pub counsel: Option<CounselReport>,
     /// Why it ended.
     pub stop_reason: StopReason,
     /// Folder of the trial.

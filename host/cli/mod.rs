@@ -30,6 +30,7 @@ mod reset_tenant;
 mod score;
 mod show;
 mod start_cost;
+mod study;
 mod tenant_build;
 mod tenant_check;
 mod tenant_inspect;
@@ -102,6 +103,7 @@ enum Command {
     Demo(demo::Demo),
     Eval(eval::Eval),
     Optimize(optimize::Optimize),
+    Study(study::RunStudy),
     Adopt(adopt::Adopt),
     Diff(diff::Diff),
     Score(score::ScoreOutputs),
@@ -220,6 +222,7 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
         Command::Demo(demo) => demo.run(place, printer).await,
         Command::Eval(eval) => eval.run(place, printer).await,
         Command::Optimize(optimize) => optimize.run(place, printer).await,
+        Command::Study(study) => study.run(place, printer).await,
         Command::Adopt(adopt) => adopt.run(place, printer),
         Command::Diff(diff) => diff.run(printer),
         Command::Score(score) => score.run(place, printer).await,

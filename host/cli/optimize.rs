@@ -12,7 +12,8 @@ use crate::split_runner::SPLITS;
 use fapo_core::InputError;
 use fapo_core::price::Money;
 use fapo_core::run::CaseRecord;
-use fapo_engine::optimize::{Splits, Trial, TrialEvent, optimize};
+use fapo_core::selection::{PAPER_VARIANTS, Policy};
+use fapo_engine::optimize::{Splits, Trial, TrialEvent, TrialReport, optimize};
 use fapo_engine::stop::StopSource;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -28,9 +29,13 @@ Example: fapo optimize demo_qa --provider embedded --prepare --dataset cases.jso
 pub(super) struct Optimize {
     /// The tenant, or its folder.
     tenant: String,
-    /// Most variants.
-    #[arg(long, value_name = "N", default_value_t = 25)]
-    variants: u32,
+    /// Most variants [default: 25, and 50 with --policy paper].
+    #[arg(long, value_name = "N")]
+    variants: Option<u32>,
+    /// How it keeps and stops: `paired` keeps what gains with confidence and stops where nothing more is to be had, `paper`
+    /// is the published protocol.
+    #[arg(long, value_name = "paired|paper", default_value = "paired", value_parser = policy)]
+    policy: Policy,
     /// In place of the configs' provider.
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
@@ -95,12 +100,30 @@ pub(super) struct Further {
     deal_clusters: Option<u64>,
 }
 
+/// Most variants of a trial where nobody says another number.
+const VARIANTS: u32 = 25;
+
+/// A policy by its word.
+fn policy(word: &str) -> Result<Policy, String> {
+    [Policy::Paired, Policy::Paper]
+        .into_iter()
+        .find(|policy| policy.word() == word)
+        .ok_or_else(|| "choose paired or paper".into())
+}
+
 const MINUTE_MS: u64 = 60_000;
 
 impl Optimize {
     /// A tenant with a preset for the four arguments of its own.
     pub(super) fn of(tenant: &str, variants: u32, provider: String, further: Further) -> Self {
-        Optimize { tenant: tenant.into(), variants, provider: Some(provider), prepare: true, further }
+        Optimize {
+            tenant: tenant.into(),
+            variants: Some(variants),
+            policy: Policy::Paired,
+            provider: Some(provider),
+            prepare: true,
+            further,
+        }
     }
 
     fn options(self) -> TrialOptions {
@@ -121,7 +144,11 @@ impl Optimize {
             given: Given { dataset: further.dataset, index: further.index },
             prepare: self.prepare,
             name: further.trial,
-            variants_max: self.variants,
+            variants_max: self.variants.unwrap_or(if self.policy == Policy::Paper { PAPER_VARIANTS } else { VARIANTS }),
+            model: None,
+            policy: self.policy,
+            repeat: 0,
+            accounts: Vec::new(),
             calls_max: further.calls,
             tokens_max: further.tokens_max,
             cost_max: further.cost_max,
@@ -138,49 +165,78 @@ impl Optimize {
         if self.prepare {
             printer.note("making ready what the tenant is granted; the first time the stock component takes a minute");
         }
-        let planned = plan_trial(place, &self.options(), &|what| printer.note(what)).await?;
-        let TrialPlan { trial, mut runner, replies, limits, warnings } = planned;
-        let limits = json!(limits);
-        warnings.iter().for_each(|warning| printer.warning(warning));
-        let bar = live::split_bar(printer);
-        if let Some(bar) = bar.clone() {
-            runner.watch = Box::new(move |progress| live::show_split(&bar, progress));
-        }
-        let source = StopSource::new();
-        runner.stop = source.signal();
-        let stopping = runner.stop.clone();
-        let interrupt = tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                printer.note("stopping: the cases in flight come to their end; the same command goes on");
-                source.stop();
-            }
-        });
-        let ended = optimize(&trial, &runner, &|event| {
-            let event = || show(&event, &trial, &limits, printer);
-            bar.as_ref().map_or_else(event, |bar| bar.suspend(event));
-        })
-        .await;
-        if let Some(bar) = bar {
-            bar.finish_and_clear();
-        }
-        interrupt.abort();
+        let mut planned = plan_trial(place, &self.options(), &|what| printer.note(what)).await?;
+        planned.warnings.iter().for_each(|warning| printer.warning(warning));
+        let limits = json!(planned.limits);
+        let policy = planned.trial.policy;
+        let ended =
+            run_trial(&mut planned, printer, &|event, trial| show(event, trial, &limits, policy, printer)).await?;
         let report = match ended {
-            Err(e) if stopping.is_set() => {
-                printer.note(&e.to_string());
-                return Ok(Exit::Partial);
-            }
-            ended => ended?,
+            Ended::Whole(report) => report,
+            Ended::Early(exit) => return Ok(exit),
         };
-        if let Some(losses) = replies.as_ref().and_then(|cache| cache.losses()) {
-            printer.warning(&losses);
-        }
-        trial_report::print(&report, runner.calls(), &trial.folder, printer);
+        trial_report::print(&report, planned.runner.calls(), &planned.trial.folder, printer);
         Ok(Exit::Done)
     }
 }
 
+/// How a start of a trial ended.
+pub(super) enum Ended {
+    /// At its end.
+    Whole(Box<TrialReport>),
+    /// Stopped, or its budget is spent: the same command goes on.
+    Early(Exit),
+}
+
+/// Runs a planned trial, or goes on with it, with a bar of its runs; an interrupt lets the cases in flight end.
+pub(super) async fn run_trial(
+    planned: &mut TrialPlan,
+    printer: Printer,
+    watch: &(dyn Fn(&TrialEvent<'_>, &Trial) + Sync),
+) -> Result<Ended, InputError> {
+    let TrialPlan { trial, runner, replies, .. } = planned;
+    let bar = live::split_bar(printer);
+    if let Some(bar) = bar.clone() {
+        runner.watch = Box::new(move |progress| live::show_split(&bar, progress));
+    }
+    let source = StopSource::new();
+    runner.stop = source.signal();
+    let stopping = runner.stop.clone();
+    let interrupt = tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            printer.note("stopping: the cases in flight come to their end; the same command goes on");
+            source.stop();
+        }
+    });
+    let ended = optimize(trial, runner, &|event| {
+        let event = || watch(&event, trial);
+        bar.as_ref().map_or_else(event, |bar| bar.suspend(event));
+    })
+    .await;
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    interrupt.abort();
+    if let Some(losses) = replies.as_ref().and_then(|cache| cache.losses()) {
+        printer.warning(&losses);
+    }
+    let early = match (runner.is_spent(), stopping.is_set()) {
+        (true, _) => Some(Exit::Budget),
+        (false, true) => Some(Exit::Partial),
+        (false, false) => None,
+    };
+    match (ended, early) {
+        (Err(e), Some(exit)) => {
+            printer.note(&e.to_string());
+            e.hint.iter().for_each(|hint| printer.note(hint));
+            Ok(Ended::Early(exit))
+        }
+        (ended, _) => ended.map(|report| Ended::Whole(Box::new(report))),
+    }
+}
+
 /// What happens, as it happens.
-fn show(event: &TrialEvent<'_>, trial: &Trial, limits: &Value, printer: Printer) {
+fn show(event: &TrialEvent<'_>, trial: &Trial, limits: &Value, policy: Policy, printer: Printer) {
     match event {
         TrialEvent::Scope(scope) => {
             let levels: Vec<&str> = scope.levels.iter().map(|level| level.word()).collect();
@@ -191,6 +247,7 @@ fn show(event: &TrialEvent<'_>, trial: &Trial, limits: &Value, printer: Printer)
         TrialEvent::Baseline(records, train, validation) => {
             printer.text(&format!("v000      baseline: train {train:.2}, validation {}", total(validation)));
             show_failures(records, trial, limits, printer);
+            printer.text(rule(policy));
         }
         TrialEvent::Diagnosed(seen) => interventions::print(seen, false, printer),
         TrialEvent::Escalation(to) => {
@@ -232,8 +289,15 @@ fn show_failures(records: &[CaseRecord], trial: &Trial, limits: &Value, printer:
         printer.text("\nthe first failed case of train in full:\n");
         print_case(record, limits, printer);
     }
-    printer.text(
-        "\nA change is tried on failed cases of train first, then on all of train, then on validation; it is kept",
-    );
-    printer.text("if validation gains at least one case and its paired difference is above 0 at one-sided 90%.\n");
+}
+
+/// The rule that keeps a change.
+fn rule(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Paired => {
+            "\nA change is tried on failed cases of train first, then on all of train, then on validation; it is kept\n\
+             if validation gains at least one case and its paired difference is above 0 at one-sided 90%.\n"
+        }
+        Policy::Paper => "\nA change is run on all of train and of validation; it is kept if validation improves.\n",
+    }
 }

@@ -28,6 +28,7 @@ pub(super) fn total(total: &Total) -> String {
 pub(super) fn print(report: &TrialReport, calls: TrialCalls, folder: &Path, printer: Printer) {
     print_attempts(report, printer);
     print_selection(report, printer);
+    print_counsel(report, printer);
     let dir = folder.display().to_string();
     let (reason, TrialCalls { paid, cached }) = (word(report.stop_reason), calls);
     printer.text(&format!("\nended: {reason}; {paid} paid calls, {cached} from the cache; {dir}"));
@@ -37,8 +38,10 @@ pub(super) fn print(report: &TrialReport, calls: TrialCalls, folder: &Path, prin
         baseline: SelectedLine { variant: "v000".into(), level: None, test: test(&report.baseline.test) },
         selected: SelectedLine { variant: selected.variant.clone(), level: selected.level, test: test(&selected.test) },
         difference: Mean { mean: report.difference.map(|d| d.mean), ci: report.difference.and_then(|d| d.ci) },
+        policy: report.policy,
         attempts: report.attempts.clone(),
         calls,
+        counsel: report.counsel.clone(),
         stop_reason: report.stop_reason,
         dir,
     })));
@@ -62,6 +65,20 @@ fn print_attempts(report: &TrialReport, printer: Printer) {
     }));
     printer.text("");
     printer.table(&["variant", "level", "operator", "verdict", "outcome", "train", "validation", "hypothesis"], rows);
+}
+
+/// What advisers said, and what of it was dropped.
+fn print_counsel(report: &TrialReport, printer: Printer) {
+    let Some(counsel) = &report.counsel else { return };
+    let (asked, unanswered, edits) = (counsel.asked, counsel.unanswered, counsel.edits);
+    let dropped: u64 = counsel.dropped.values().sum();
+    printer.text(&format!(
+        "\nadvisers: {asked} questions ({} paid calls), {unanswered} without an answer; {edits} edits proposed; {dropped} edits and answers dropped; {} reviews failed; {} cases told",
+        counsel.calls_paid, counsel.failed_reviews, counsel.cases_told
+    ));
+    for (reason, count) in &counsel.dropped {
+        printer.text(&format!("  dropped {count}: {reason}"));
+    }
 }
 
 fn print_selection(report: &TrialReport, printer: Printer) {

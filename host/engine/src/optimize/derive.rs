@@ -6,7 +6,7 @@ use fapo_core::InputError;
 use fapo_core::held_out::HeldOut;
 use fapo_core::review::Verdict;
 use fapo_core::run::CaseRecord;
-use fapo_core::selection::decide;
+use fapo_core::selection::{Policy, decide_by};
 use fapo_core::variant::Outcome;
 use std::path::{Path, PathBuf};
 
@@ -72,13 +72,14 @@ pub fn derive(trial: &Path, report: &TrialReport) -> Result<Derived, InputError>
             outcome = Outcome::Rejected;
             let (now, before) = runs.points_beside(&incumbent);
             let whole = runs.train.records.len() == runs.train.planned;
-            if !whole && now > before {
+            let gains = now > before || report.policy == Policy::Paper;
+            if !whole && gains {
                 outcome = Outcome::Stopped;
             }
-            if whole && now > before {
+            if whole && gains {
                 let held_out = runs.held_out("validation")?;
                 found = Some(held_out.total());
-                if decide(&held_out, &validation).kept {
+                if decide_by(report.policy, &held_out, &validation).kept {
                     outcome = Outcome::Kept;
                     (incumbent, validation) = (runs, held_out);
                 }

@@ -21,6 +21,7 @@ use fapo_core::ports::{BoxFuture, Clock, Definition, RunFiles};
 use fapo_core::review::Leaks;
 use fapo_core::run::CaseRecord;
 use fapo_core::scope::{ScopeContract, VariantLevel};
+use fapo_core::selection::Policy;
 use fapo_core::variant::ReviewedVariant;
 use fapo_graph::Catalogue;
 use schemars::JsonSchema;
@@ -130,6 +131,8 @@ pub struct Trial {
     pub advisers: Advisers,
     /// Hard caps.
     pub budget: TrialBudget,
+    /// How it keeps and stops.
+    pub policy: Policy,
     /// Ablation: clusters get steps and fixes dealt by this seed, so that what attribution is worth can be measured.
     pub clusters_dealt_by: Option<u64>,
     /// The only way it writes.
@@ -235,6 +238,7 @@ pub async fn optimize(
     let test = splits.test(&selected.variant, &selected.folder).await?;
     let of_baseline = splits.test(&first.variant, &first.folder).await?;
     let report = TrialReport {
+        policy: trial.policy,
         baseline: OnHeldOut { validation: first.validation.total(), test: of_baseline.total() },
         difference: test.difference(&of_baseline),
         outstanding: selected.found.clusters.clone(),

@@ -5,6 +5,7 @@ use fapo_core::attribution::{Ceiling, Cluster};
 use fapo_core::held_out::Total;
 use fapo_core::review::{Review, Verdict};
 use fapo_core::scope::VariantLevel;
+use fapo_core::selection::Policy;
 use fapo_core::stats::Estimate;
 use fapo_core::variant::Outcome;
 use schemars::JsonSchema;
@@ -90,6 +91,8 @@ pub enum StopReason {
     Exhausted,
     /// The cap on variants is reached.
     Variants,
+    /// The cap of the paper on rounds is reached.
+    Rounds,
     /// The cap on calls is reached.
     Calls,
     /// The time of this start is over.
@@ -123,6 +126,9 @@ pub struct Selected {
 /// A finished trial, as `report.json` has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrialReport {
+    /// How it kept and stopped.
+    #[serde(default)]
+    pub policy: Policy,
     /// Variant `v000`.
     pub baseline: OnHeldOut,
     /// The selected variant.

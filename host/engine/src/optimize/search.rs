@@ -14,13 +14,16 @@ use fapo_core::ports::Definition;
 use fapo_core::review::{Review, Reviewed, Verdict, review};
 use fapo_core::run::{CaseRecord, PASSED};
 use fapo_core::scope::VariantLevel;
-use fapo_core::selection::decide;
+use fapo_core::selection::{PAPER_ROUNDS, PAPER_VARIANTS_OF_ROUND, Policy, decide_by};
 use fapo_core::variant::{Outcome, Proposal, ReviewedVariant};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Attempts in a row without a gain after which a level is left.
 const IN_VAIN_MAX: u32 = 3;
+
+/// Techniques that the paper's ladder takes before a level is left.
+const LADDER_TECHNIQUES: usize = 3;
 
 /// Times that a model is asked for edits of one level of one incumbent.
 const ASKS_MAX: u32 = 2;
@@ -45,6 +48,9 @@ pub(super) struct Search<'a> {
     counsel: Counsel,
     /// Edits of a model for one incumbent and level, the next one last; and how often it was asked for them.
     proposed: Queue,
+    /// Rounds of the paper that ended, and variants of the one that has not.
+    rounds: u32,
+    in_round: u32,
     /// When this start began.
     began: jiff::Timestamp,
 }
@@ -68,6 +74,8 @@ impl<'a> Search<'a> {
             donors: BTreeMap::new(),
             counsel,
             proposed: Queue::default(),
+            rounds: 0,
+            in_round: 0,
             began: trial.clock.now(),
         }
     }
@@ -85,39 +93,85 @@ impl<'a> Search<'a> {
         }
         self.tried.insert(digest::of_json(&json!(baseline.variant.definition())));
         let mut best: Option<Incumbent> = None;
-        for level in open {
-            let (mut in_vain, first) = (0, self.attempts.len());
-            self.escalate(level, best.as_ref().unwrap_or(baseline))?;
-            loop {
-                let incumbent = best.as_ref().unwrap_or(baseline);
-                if let Some(reason) = self.spent(incumbent) {
-                    if reason == StopReason::Resolved {
-                        self.leave(level, "resolved", first, incumbent)?;
-                    }
+        loop {
+            let before = self.attempts.len();
+            for level in &open {
+                if let Some(reason) = self.level(*level, baseline, &mut best).await? {
                     return Ok((best, reason));
                 }
-                let worth = in_vain < IN_VAIN_MAX && self.could_gain(incumbent, level);
-                let next = if worth { self.next(incumbent, level).await? } else { None };
-                let Some(proposal) = next else {
-                    let reason = if in_vain >= IN_VAIN_MAX { "plateau" } else { "ceiling" };
-                    self.leave(level, reason, first, incumbent)?;
-                    break;
-                };
-                match self.attempt(incumbent, level, proposal).await? {
-                    Some(better) => {
-                        in_vain = 0;
-                        best = Some(better);
-                    }
-                    None => in_vain += 1,
-                }
+            }
+            // The paper stops at its caps only: what was left of a level is tried after the others.
+            if self.trial.policy == Policy::Paired || self.attempts.len() == before {
+                return Ok((best, StopReason::Exhausted));
             }
         }
-        Ok((best, StopReason::Exhausted))
+    }
+
+    /// Tries changes of one level until it is left; why the whole search ends, where it does.
+    async fn level(
+        &mut self,
+        level: VariantLevel,
+        baseline: &Incumbent,
+        best: &mut Option<Incumbent>,
+    ) -> Result<Option<StopReason>, InputError> {
+        let (mut in_vain, first) = (0, self.attempts.len());
+        self.escalate(level, best.as_ref().unwrap_or(baseline))?;
+        loop {
+            let incumbent = best.as_ref().unwrap_or(baseline);
+            if let Some(reason) = self.spent(incumbent) {
+                if reason == StopReason::Resolved {
+                    self.leave(level, "resolved", first, incumbent)?;
+                }
+                return Ok(Some(reason));
+            }
+            let plateau = self.plateau(incumbent, level, in_vain, first);
+            let next = match plateau || !self.could_gain(incumbent, level) {
+                true => None,
+                false => self.next(incumbent, level).await?,
+            };
+            let Some(proposal) = next else {
+                self.leave(level, if plateau { "plateau" } else { "ceiling" }, first, incumbent)?;
+                return Ok(None);
+            };
+            let better = self.attempt(incumbent, level, proposal).await?;
+            self.count_round(better.is_some());
+            match better {
+                Some(better) => {
+                    in_vain = 0;
+                    *best = Some(better);
+                }
+                None => in_vain += 1,
+            }
+        }
+    }
+
+    /// Whether a level has been tried in vain for long enough. By the paper's ladder that takes three techniques as well,
+    /// and an attempt at every step that fails at the level.
+    fn plateau(&self, incumbent: &Incumbent, level: VariantLevel, in_vain: u32, first: usize) -> bool {
+        if self.trial.policy == Policy::Paired || in_vain < IN_VAIN_MAX {
+            return in_vain >= IN_VAIN_MAX;
+        }
+        let tried = &self.attempts[first..];
+        let techniques: BTreeSet<&str> = tried.iter().filter_map(|a| a.operator.split('(').next()).collect();
+        let at_step = |step: &str| tried.iter().any(|attempt| attempt.step == step);
+        let failing = incumbent.found.clusters.iter().filter(|cluster| cluster.level == Some(level));
+        techniques.len() >= LADDER_TECHNIQUES && failing.clone().all(|cluster| at_step(&cluster.step))
+    }
+
+    /// Counts the rounds of the paper.
+    fn count_round(&mut self, kept: bool) {
+        self.in_round += 1;
+        if kept || self.in_round >= PAPER_VARIANTS_OF_ROUND {
+            (self.rounds, self.in_round) = (self.rounds + 1, 0);
+        }
     }
 
     fn spent(&self, incumbent: &Incumbent) -> Option<StopReason> {
         if incumbent.train.iter().all(|record| record.composite() >= 100.0) {
             return Some(StopReason::Resolved);
+        }
+        if self.trial.policy == Policy::Paper && self.rounds >= PAPER_ROUNDS {
+            return Some(StopReason::Rounds);
         }
         let variants_max = self.trial.scope.variants_max.unwrap_or(u32::MAX).min(self.trial.budget.variants_max);
         if self.attempts.len() as u64 >= u64::from(variants_max) {
@@ -219,6 +273,9 @@ impl<'a> Search<'a> {
     /// Whether changes up to this level could gain one case of train: not where replays looked into every failure and
     /// found none that they could mend, and no text points to one.
     fn could_gain(&self, incumbent: &Incumbent, level: VariantLevel) -> bool {
+        if self.trial.policy == Policy::Paper {
+            return true;
+        }
         let Some(seen) = incumbent.seen.as_ref().filter(|seen| !seen.budget_ended && !seen.located.is_empty()) else {
             return true;
         };
@@ -235,7 +292,7 @@ impl<'a> Search<'a> {
 
     /// Notes with its numbers why a level is opened after another one was left.
     fn escalate(&mut self, to: VariantLevel, incumbent: &Incumbent) -> Result<(), InputError> {
-        let Some(left) = self.exhausted.last() else { return Ok(()) };
+        let Some(left) = self.exhausted.last().filter(|left| left.level < to) else { return Ok(()) };
         let escalation = Escalation {
             from: left.level,
             to,
@@ -329,7 +386,8 @@ impl<'a> Search<'a> {
     ) -> Result<Option<Incumbent>, InputError> {
         let folder = self.folder.variant(number);
         attempt.outcome = Outcome::Rejected;
-        if let Some(screen) = self.screen(incumbent, &attempt.operator) {
+        let paired = self.trial.policy == Policy::Paired;
+        if let Some(screen) = self.screen(incumbent, &attempt.operator).filter(|_| paired) {
             let seen = self.splits.train(&variant, &folder, Some(&screen)).await?;
             self.give(&seen);
             let (now, before) = (points(&seen, &screen), points(&incumbent.train, &screen));
@@ -346,12 +404,12 @@ impl<'a> Search<'a> {
         );
         attempt.train = Some(now);
         self.give(&train);
-        if now <= before {
+        if paired && now <= before {
             attempt.why = format!("train {now:.2} for {before:.2}: no gain, so validation was not asked");
             return Ok(None);
         }
         let validation = self.splits.validation(&variant, &folder).await?;
-        let decision = decide(&validation, &incumbent.validation);
+        let decision = decide_by(self.trial.policy, &validation, &incumbent.validation);
         attempt.validation = Some(validation.total());
         attempt.why = decision.why;
         if !decision.kept {
