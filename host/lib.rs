@@ -8,6 +8,7 @@ pub mod guests;
 pub mod identity;
 pub mod import;
 pub mod optimize;
+pub mod page;
 pub mod place;
 pub mod plan;
 pub mod prepare;

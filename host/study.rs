@@ -225,7 +225,7 @@ impl Study {
 const ADVISER_CALLS: u64 = 200;
 
 /// What a trial of a study is of.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Of {
     /// The tenant.
     pub tenant: String,
@@ -246,7 +246,7 @@ pub struct Cell {
 }
 
 /// Mean and standard deviation of so many trials.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Spread {
     /// Arithmetic mean.
     pub mean: f64,
@@ -276,7 +276,7 @@ impl Spread {
 }
 
 /// A line of the table: trials of one tenant, model and policy.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Row {
     /// What they are of.
     #[serde(flatten)]
@@ -300,7 +300,7 @@ pub struct Row {
 }
 
 /// How one policy does against another, or against the baseline.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Wins {
     /// One.
     pub of: String,
@@ -319,7 +319,7 @@ pub struct Wins {
 }
 
 /// What came of a study.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Table {
     /// Its name.
     pub study: String,
@@ -373,7 +373,7 @@ fn row(of: &Of, ended: &[(Of, TrialReport)]) -> Option<Row> {
         gain: spread(&|r| r.selected.test.mean - r.baseline.test.mean)?,
         apart: selected.apart(&baseline),
         attempts: reports.iter().map(|r| r.attempts.len()).sum(),
-        kept: reports.iter().map(|r| kept(r)).sum(),
+        kept: reports.iter().map(kept).sum(),
     })
 }
 

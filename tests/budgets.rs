@@ -80,7 +80,7 @@ fn a_trial_that_its_budget_stops_goes_on_with_more() {
     let bench = bench(&server, 4);
     bench.append("fapo.toml", "\n[tenants.sums.budget]\ncalls_max = 7\n");
     let stopped = crate::optimize::trial(&bench, &["--variants", "1"]);
-    assert_eq!(stopped.code, 2, "{}", stopped.stdout);
+    assert_eq!(stopped.code, 4, "{}", stopped.stdout);
     assert!(stopped.stderr.contains("the 7 calls that this run may cost"), "{}", stopped.stderr);
     let paid = server.requests();
     bench.edit("fapo.toml", "calls_max = 7", "calls_max = 1000");
@@ -143,7 +143,7 @@ fn a_trial_has_a_total_of_its_own() {
     priced(&bench);
     let trial = |cost: &str| crate::optimize::trial(&bench, &["--variants", "1", "--cost-max", cost]);
     let stopped = trial("0.001");
-    assert_eq!(stopped.code, 2, "{}", stopped.stdout);
+    assert_eq!(stopped.code, 4, "{}", stopped.stdout);
     assert!(stopped.stderr.contains("$0.001000 of cost that this trial may cost"), "{}", stopped.stderr);
     let paid = server.requests();
     let ended = trial("10");

@@ -61,6 +61,8 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
     run(&["show", RUN, "--cases"]);
     run(&["replay", RUN, "--case", "dq-v001"]);
     run(&["attribute", RUN]);
+    run(&["attribute", RUN, "--intervene"]);
+    run(&["report", RUN]);
     run(&["progress", RUN]);
     run(&["compare", RUN, RUN]);
     run(&["noise", "--config", CONFIG, "--limit", "2"]);
@@ -87,6 +89,8 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
     assert_eq!(trial.code, 0, "{}", trial.stderr);
     run(&["diff", "fapo-work/trials/short", "v000", "v001"]);
     run(&["show", "fapo-work/trials/short"]);
+    bench.write("study.toml", "name = \"s\"\ntrials = 1\nvariants_max = 1\n[[tenants]]\nid = \"demo_qa\"\n");
+    assert_eq!(run(&["study", "study.toml"]).code, 0);
     run(&["reset-tenant", "demo_qa", "--yes"]);
     let all: Vec<&str> = kinds.iter().map(String::as_str).collect();
     assert_eq!(
@@ -113,9 +117,11 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
             "progress",
             "removed",
             "replay",
+            "report",
             "run",
             "search",
             "searches",
+            "study",
             "trial",
             "usage",
             "warning"

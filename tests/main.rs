@@ -34,6 +34,7 @@ mod planted;
 mod readers;
 mod real_model;
 mod replay;
+mod report;
 mod sandbox;
 mod score;
 mod statistics;

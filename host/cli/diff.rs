@@ -58,7 +58,7 @@ impl Diff {
     }
 }
 
-fn prompts(a: &Definition, b: &Definition, (name_a, name_b): (&str, &str)) -> Vec<PromptDiff> {
+pub(super) fn prompts(a: &Definition, b: &Definition, (name_a, name_b): (&str, &str)) -> Vec<PromptDiff> {
     let text = |definition: &Definition, module: &str| -> String {
         definition.prompts.iter().find(|prompt| prompt.name == module).map(unparse).unwrap_or_default()
     };
@@ -73,7 +73,7 @@ fn prompts(a: &Definition, b: &Definition, (name_a, name_b): (&str, &str)) -> Ve
     modules.into_iter().filter_map(of).collect()
 }
 
-fn params(a: &Definition, b: &Definition) -> Vec<ParamDiff> {
+pub(super) fn params(a: &Definition, b: &Definition) -> Vec<ParamDiff> {
     let value = |definition: &Definition, name: &str| -> Option<Value> {
         definition.params.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone())
     };
@@ -85,7 +85,7 @@ fn params(a: &Definition, b: &Definition) -> Vec<ParamDiff> {
     names.into_iter().filter_map(of).collect()
 }
 
-fn graph(a: &GraphSpec, b: &GraphSpec) -> GraphDiff {
+pub(super) fn graph(a: &GraphSpec, b: &GraphSpec) -> GraphDiff {
     let node = |graph: &GraphSpec, name: &str| graph.nodes.iter().find(|node| node.name == name).cloned();
     let names = |graph: &GraphSpec| -> BTreeSet<String> { graph.nodes.iter().map(|node| node.name.clone()).collect() };
     let edges = |graph: &GraphSpec| -> BTreeSet<String> { graph.edges.iter().map(arrow).collect() };

@@ -44,6 +44,13 @@ pub enum Line {
     Attempt(Attempt),
     /// A trial: the last line of `optimize`.
     Trial(Box<TrialLine>),
+    /// A report was written.
+    Report {
+        /// `run`, `trial` or `study`.
+        of: String,
+        /// Where.
+        path: String,
+    },
     /// The table of a study: the last line of `study`.
     Study(Table),
     /// What a variant of a trial changes against another.

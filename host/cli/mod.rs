@@ -22,6 +22,7 @@ mod live;
 mod model;
 mod noise;
 mod optimize;
+mod page;
 mod printer;
 mod progress;
 mod replay;
@@ -115,6 +116,7 @@ enum Command {
     Noise(noise::Noise),
     Gate(gate::GateRun),
     Export(export::Export),
+    Report(page::WriteReport),
     /// Make, build, check, inspect and test tenants.
     #[command(subcommand)]
     Tenant(Tenant),
@@ -233,6 +235,7 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
         Command::Noise(noise) => noise.run(place, printer).await,
         Command::Gate(gate) => gate.run(place, printer),
         Command::Export(export) => export.run(place, printer),
+        Command::Report(report) => report.run(place, printer),
         Command::Compare(compare) => compare.run(place, printer),
         Command::Tenant(Tenant::New(new)) => new.run(place, printer),
         Command::Tenant(Tenant::Build(build)) => build.run(place, printer),

@@ -227,8 +227,11 @@ pub(super) async fn run_trial(
     };
     match (ended, early) {
         (Err(e), Some(exit)) => {
-            printer.note(&e.to_string());
-            e.hint.iter().for_each(|hint| printer.note(hint));
+            if exit == Exit::Budget {
+                printer.error(&e);
+            } else {
+                printer.note(&e.to_string());
+            }
             Ok(Ended::Early(exit))
         }
         (ended, _) => ended.map(|report| Ended::Whole(Box::new(report))),

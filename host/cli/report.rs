@@ -33,12 +33,12 @@ pub(super) struct RunView<'a> {
 }
 
 impl RunView<'_> {
-    fn errors(&self) -> usize {
+    pub(super) fn errors(&self) -> usize {
         self.records.iter().filter(|r| r.fault.is_some()).count()
     }
 
     /// Composite over planned cases: one that has not run counts as 0, and there is no interval then.
-    fn composite(&self) -> Mean {
+    pub(super) fn composite(&self) -> Mean {
         let values: Vec<f64> = self.records.iter().map(CaseRecord::composite).collect();
         if values.len() < self.planned {
             return Mean { mean: Some(values.iter().sum::<f64>() / self.planned as f64), ci: None };
@@ -127,7 +127,7 @@ fn cost_text(usage: &UsageLine) -> Option<String> {
     ))
 }
 
-fn usage(records: &[CaseRecord]) -> UsageLine {
+pub(super) fn usage(records: &[CaseRecord]) -> UsageLine {
     let calls = || records.iter().flat_map(CaseRecord::model_calls);
     let judged = || records.iter().flat_map(|record| &record.judge_calls);
     UsageLine {

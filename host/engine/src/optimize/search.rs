@@ -287,7 +287,7 @@ impl<'a> Search<'a> {
     /// Share of the failures that attribution lays at a level or a shallower one.
     fn addressable(&self, incumbent: &Incumbent, level: VariantLevel) -> f64 {
         let of_level = |cluster: &&Cluster| cluster.level.is_some_and(|deepest| deepest <= level);
-        incumbent.found.clusters.iter().filter(of_level).map(|cluster| cluster.share).sum()
+        incumbent.found.clusters.iter().filter(of_level).fold(0.0, |sum, cluster| sum + cluster.share)
     }
 
     /// Notes with its numbers why a level is opened after another one was left.
