@@ -50,3 +50,29 @@ fn the_gain_holds_on_a_corpus_that_nothing_was_tuned_on() {
     say(&format!("second corpus: {} {} {}", end["difference"], end["calls"], end["selected"]));
     assert!(end["difference"]["ci"][0].as_f64() > Some(0.0), "{end}");
 }
+
+#[test]
+fn replays_of_six_nodes_give_ceilings_of_each_level_with_their_intervals() {
+    if !wanted() {
+        return;
+    }
+    let bench = Bench::with_hotpotqa();
+    assert_eq!(bench.fapo(&["index", "build", "hotpot"]).code, 0);
+    let config = "tenants/hotpotqa/configs/embedded.json";
+    assert_eq!(bench.fapo(&["eval", "--config", config, "--limit", "5"]).code, 0);
+    let run = "fapo-work/tenants/hotpotqa/evals/tmp/embedded-baseline";
+    let found = bench.fapo(&["attribute", run, "--intervene", "--json"]);
+    assert_eq!(found.code, 0, "{}", found.stderr);
+    let found = found.line("attribution")["interventions"].clone();
+    say(&format!("six nodes: {} {}", found["levels"], found["calls_paid"]));
+    let levels = found["levels"].as_array().expect("levels");
+    let means: Vec<f64> = levels.iter().map(|level| level["gain"]["mean"].as_f64().expect("a mean")).collect();
+    assert!(means.len() == 3 && means.windows(2).all(|pair| pair[0] <= pair[1]), "{means:?}");
+    assert!(levels.iter().all(|level| level["gain"]["ci"].is_array()), "{levels:?}");
+    let (failed, located) = (found["failed"].as_u64(), found["located"].as_array().expect("cases").len() as u64);
+    assert_eq!(
+        (failed, found["budget_ended"].as_bool()),
+        (Some(located), Some(false)),
+        "each failed case was looked into"
+    );
+}

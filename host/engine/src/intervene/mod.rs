@@ -162,3 +162,6 @@ fn passages(index: &dyn Index, case: &Case) -> Result<Vec<Hit>, InputError> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests;
