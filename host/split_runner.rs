@@ -26,16 +26,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Names of the splits, in their order everywhere.
 pub const SPLITS: [&str; 3] = ["train", "validation", "test"];
 
+/// What a variant's replays on failed cases of train are called beside its splits.
+const REPLAYS: &str = "replays of train";
+
 /// How far the run of a variant on a split is.
 #[derive(Clone, Copy, Debug)]
 pub struct SplitProgress<'a> {
     /// Number of the variant, as its folder has it.
     pub variant: &'a str,
-    /// The split.
+    /// The split, or `replays of train`.
     pub split: &'static str,
     /// Cases at their end.
     pub completed: usize,
-    /// Cases of this run: all, or the part it is of.
+    /// Cases of this run: all, the part it is of, or those that failed.
     pub planned: usize,
 }
 
@@ -223,7 +226,11 @@ impl Splits for SplitRunner {
             let run = Arc::new(self.evaluation(0, variant, folder, None));
             let (log, calls_max) = (folder.join("replays.jsonl"), self.diagnosis_calls);
             let diagnosis = Diagnosis { run, records: records.to_vec(), gold, donors, calls_max, log: log.clone() };
-            let found = intervene(&diagnosis).await?;
+            let variant = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let observe = |completed: usize, planned: usize| {
+                (self.watch)(&SplitProgress { variant, split: REPLAYS, completed, planned });
+            };
+            let found = intervene(&diagnosis, &observe).await?;
             let calls = TrialCalls { paid: found.calls_paid, cached: found.calls_cached };
             self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(log, calls);
             Ok(Some(found))

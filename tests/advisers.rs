@@ -269,3 +269,28 @@ fn an_adviser_that_the_operator_does_not_know_is_refused_and_calls_have_a_cap() 
     assert_eq!((server.requests(), &report["counsel"]["calls_paid"]), (1, &json!(1)), "{}", report["counsel"]);
     assert!(report["counsel"]["unanswered"].as_u64() > Some(0));
 }
+
+fn tells(asked: &str) -> String {
+    if !asked.contains("what each step put out") {
+        return "{}".into();
+    }
+    let step = if asked.contains("score 0.0") && asked.len() % 2 == 0 { "nobody" } else { "answer" };
+    json!({"step": step, "kind": "reasoning", "why": "it adds where it should multiply"}).to_string()
+}
+
+#[test]
+fn where_texts_leave_it_in_doubt_a_model_tells_the_step() {
+    let bench = Bench::with_tenant("aime");
+    bench.write("tenants/aime/scripted.jsonl", "{\"default\": \"Adding both gives 7.\"}\n");
+    let server = FakeServer::start(Answer::Reply(tells));
+    route(&bench, "adviser", &server);
+    let arguments = ["--provider", "scripted", "--variants", "1", "--json", "--trial", "t", "--proposer", "adviser"];
+    let ran = bench.fapo(&[&["optimize", "aime"][..], &arguments].concat());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&bench.read("fapo-work/trials/t/report.json")).expect("JSON");
+    let (told, dropped) = (report["counsel"]["cases_told"].as_u64().expect("a number"), &report["counsel"]["dropped"]);
+    let asked = server.seen().iter().filter(|(_, body)| body.to_string().contains("what each step put out")).count();
+    say(&format!("doubtful cases told: {told} of {asked}; dropped {dropped}"));
+    let of_nobody = dropped["an attribution is not in the form that was asked for"].as_u64().unwrap_or_default();
+    assert!(told > 0 && asked <= 6 && told + of_nobody == asked as u64, "{report}");
+}

@@ -4,7 +4,7 @@ use super::lines::{AttributionLine, Line};
 use super::printer::Printer;
 use super::show::cases;
 use super::trial_report::word;
-use super::{Exit, interventions};
+use super::{Exit, interventions, live};
 use crate::place::Place;
 use crate::replay::plan_diagnosis;
 use fapo_core::InputError;
@@ -72,7 +72,18 @@ impl Attribute {
         printer: Printer,
     ) -> Result<Interventions, InputError> {
         let planned = plan_diagnosis(place, &self.run, stored, self.calls).await?;
-        let found = intervene(&planned.diagnosis).await?;
+        let bar = live::replay_bar(printer);
+        let observe = |completed: usize, failed: usize| {
+            if let Some(bar) = &bar {
+                bar.set_length(failed as u64);
+                bar.set_position(completed as u64);
+            }
+        };
+        let found = intervene(&planned.diagnosis, &observe).await;
+        if let Some(bar) = &bar {
+            bar.finish_and_clear();
+        }
+        let found = found?;
         if let Some(losses) = planned.replies.as_ref().and_then(|cache| cache.losses()) {
             printer.warning(&losses);
         }

@@ -64,6 +64,13 @@ pub(super) fn split_bar(printer: Printer) -> Option<ProgressBar> {
     })
 }
 
+/// A bar for replays; none where nobody watches.
+pub(super) fn replay_bar(printer: Printer) -> Option<ProgressBar> {
+    let bar = split_bar(printer)?;
+    bar.set_message("failed cases looked into");
+    Some(bar)
+}
+
 /// Shows how far a variant's run is.
 pub(super) fn show_split(bar: &ProgressBar, progress: &SplitProgress<'_>) {
     if bar.position() >= progress.completed as u64 {

@@ -140,8 +140,7 @@ impl Ground<'_> {
 
     /// Findings that texts alone leave in doubt, those with most points first.
     pub(super) fn doubtful(&self) -> Vec<String> {
-        let mut found: Vec<_> =
-            self.attribution.findings.iter().filter(|f| f.confidence == Confidence::Low && f.level.is_some()).collect();
+        let mut found: Vec<_> = self.attribution.findings.iter().filter(|f| f.confidence == Confidence::Low).collect();
         found.sort_by(|a, b| b.lost.total_cmp(&a.lost).then_with(|| a.case_id.cmp(&b.case_id)));
         found.into_iter().map(|finding| finding.case_id.clone()).collect()
     }

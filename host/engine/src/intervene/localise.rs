@@ -104,10 +104,10 @@ impl Subject {
         100.0 - self.record.composite()
     }
 
-    /// Model calls that looking into it takes, mostly at most: a run of the chain for each step with gold, and one more.
+    /// Model calls that looking into it takes, mostly at most: a run of the chain for each step with gold.
     pub(super) fn calls_max(&self) -> u64 {
         let asking = self.graph.nodes.iter().filter(|node| asks_model(node)).count();
-        (asking * (self.golden().len() + 1)) as u64
+        (asking * self.golden().len()) as u64
     }
 
     /// Positions of the nodes with gold.

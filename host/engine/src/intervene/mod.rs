@@ -47,11 +47,14 @@ pub struct Diagnosis {
     pub log: PathBuf,
 }
 
-/// Looks into failed cases until all are located or the calls are used up.
+/// Looks into failed cases until all are located or the calls are used up. `observe` hears how many of how many are.
 ///
 /// # Errors
 /// The log cannot be read or written, the index fails, or a model service does: the same call goes on.
-pub async fn intervene(diagnosis: &Diagnosis) -> Result<Interventions, InputError> {
+pub async fn intervene(
+    diagnosis: &Diagnosis,
+    observe: &(dyn Fn(usize, usize) + Sync),
+) -> Result<Interventions, InputError> {
     let run = &diagnosis.run;
     let subjects = subjects(diagnosis)?;
     let found = attribute(&run.cases, &diagnosis.records);
@@ -84,6 +87,7 @@ pub async fn intervene(diagnosis: &Diagnosis) -> Result<Interventions, InputErro
                 Some(one) => {
                     choice.learn(*at, &one);
                     located.push(one);
+                    observe(located.len(), subjects.len());
                 }
                 None => budget_ended = true,
             }

@@ -167,7 +167,7 @@ async fn found(chain: TwoSteps, donors: Vec<CaseRecord>, sampled: bool) -> Inter
         calls_max: 100,
         log: folder.path().join("replays.jsonl"),
     };
-    intervene(&diagnosis).await.expect("replays")
+    intervene(&diagnosis, &|_, _| {}).await.expect("replays")
 }
 
 fn blamed(found: &Interventions) -> Vec<&str> {
