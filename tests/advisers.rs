@@ -274,7 +274,8 @@ fn tells(asked: &str) -> String {
     if !asked.contains("what each step put out") {
         return "{}".into();
     }
-    let step = if asked.contains("score 0.0") && asked.len() % 2 == 0 { "nobody" } else { "answer" };
+    let id = asked.split("--- case ").nth(1).and_then(|rest| rest.split(',').next()).expect("a case");
+    let step = if id.ends_with(['0', '2', '4', '6', '8']) { "nobody" } else { "answer" };
     json!({"step": step, "kind": "reasoning", "why": "it adds where it should multiply"}).to_string()
 }
 
