@@ -20,6 +20,8 @@ use std::sync::Arc;
 
 /// Most trials of a study.
 const TRIALS_MAX: usize = 10_000;
+/// Most trials of one cell: each draws samples of its own, and there is no end of room for them.
+const REPEATS_MAX: u32 = 1_000;
 
 /// `study.toml`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -144,7 +146,7 @@ impl Study {
             }
         }
         let cells = study.tenants.len() * study.models.len().max(1) * study.policies.len();
-        if study.trials == 0 || cells.saturating_mul(study.trials as usize) > TRIALS_MAX {
+        if !(1..=REPEATS_MAX).contains(&study.trials) || cells.saturating_mul(study.trials as usize) > TRIALS_MAX {
             return wrong("trials", format!("{} of each make no study", study.trials), "choose 1 to some hundreds");
         }
         Ok(study)

@@ -244,3 +244,32 @@ impl CaseServices for Services {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fapo_graph::StepId;
+
+    #[test]
+    fn no_epoch_of_a_run_draws_a_sample_of_a_replay() {
+        let request = GenerateRequest {
+            id: StepId { node: "a".into(), visit: 0 },
+            model: "task".into(),
+            messages: Vec::new(),
+            output_tokens_max: None,
+            stop: Vec::new(),
+        };
+        let drawn = |epoch: u32| {
+            let samples = Samples::of(epoch);
+            [samples.number(&request), samples.number(&request)]
+        };
+        let replayed = drawn(DIAGNOSTIC_EPOCH);
+        assert_eq!(replayed[1], replayed[0] + 1);
+        // A thousand trials of a study, a hundred epochs of a config: none comes near.
+        for epoch in [0, 1, 99, 999, DIAGNOSTIC_EPOCH - 1] {
+            let [first, last] = [epoch * EPOCH_SAMPLES, epoch * EPOCH_SAMPLES + (EPOCH_SAMPLES - 1)];
+            assert_eq!(drawn(epoch)[0], first);
+            assert!(last < replayed[0], "{epoch}");
+        }
+    }
+}
