@@ -97,6 +97,12 @@ fn epochs_draw_anew_and_say_what_chance_alone_does() {
     assert_eq!(compared.line("comparison")["difference"]["mean"], -20.0);
     let noise = bench.fapo(&["noise", "--config", SUMS, "--limit", "5", "--repeats", "3", "--json"]);
     assert_eq!((noise.code, noise.line("epochs")["epochs"].clone()), (0, 3.into()));
+    // A gate is held against runs that somebody relies on, not against a measure of chance.
+    bench.append("tenants/sums/tenant.toml", "\n[gate]\ncomposite_min = 100.0\n");
+    for (command, code) in [("noise", 0), ("eval", 1)] {
+        let gated = bench.fapo(&[command, "--config", SUMS, "--limit", "5"]);
+        assert_eq!(gated.code, code, "{command}: {}", gated.stderr);
+    }
     let steady = Bench::with_index();
     let line = steady.fapo(&["noise", "--config", CONFIG, "--limit", "6", "--json"]).line("epochs");
     assert_eq!((&line["smallest_difference"], &line["unsteady"]), (&json!(0.0), &json!([])));

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const CASES_SHOWN_MAX: usize = 20;
 
 /// Runs a config `epochs` times, each with samples and a folder of its own, and sums them up. No case is begun after
-/// `minutes`.
+/// `minutes`. Each is held against the tenant's gate where `gated`.
 ///
 /// # Errors
 /// As for one run.
@@ -25,6 +25,7 @@ pub(super) async fn run(
     options: &EvalOptions,
     epochs: u32,
     minutes: Option<u64>,
+    gated: bool,
     printer: Printer,
 ) -> Result<Exit, InputError> {
     let mut all: Vec<Vec<CaseRecord>> = Vec::new();
@@ -44,12 +45,12 @@ pub(super) async fn run(
             printer.warning(&losses);
         }
         let ended = eval::print_end(&report, &evaluation, printer);
-        let gated = match report.stopped {
+        let held = match report.stopped || !gated {
             true => Exit::Done,
             false => after_run(place, gate.as_ref(), &evaluation.folder, printer)?,
         };
         let late = report.stopped && until.is_some_and(|until| Instant::now() >= until);
-        worst = worse(worst, worse(if late { Exit::Budget } else { ended }, gated));
+        worst = worse(worst, worse(if late { Exit::Budget } else { ended }, held));
         if report.stopped {
             return Ok(worst);
         }

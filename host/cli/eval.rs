@@ -70,7 +70,7 @@ impl Eval {
     pub(super) async fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
         if !self.dry_run {
             self.known_retries(place)?;
-            return epochs::run(place, &self.options(), self.epochs, self.minutes, printer).await;
+            return epochs::run(place, &self.options(), self.epochs, self.minutes, true, printer).await;
         }
         let plan = plan(place, &self.options()).await?;
         print_plan(&plan, printer)?;

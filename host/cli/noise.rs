@@ -38,6 +38,7 @@ impl Noise {
             own_folder: true,
             ..EvalOptions::default()
         };
-        epochs::run(place, &options, self.repeats, None, printer).await
+        // What is measured here is chance: no gate is asked.
+        epochs::run(place, &options, self.repeats, None, false, printer).await
     }
 }

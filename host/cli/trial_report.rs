@@ -4,8 +4,10 @@ use super::lines::{Line, Mean, SelectedLine, TestLine, TrialLine};
 use super::printer::Printer;
 use crate::split_runner::SPLITS;
 use fapo_core::InputError;
+use fapo_core::attribution::Ceiling;
 use fapo_core::held_out::Total;
 use fapo_core::ports::Definition;
+use fapo_core::scope::VariantLevel;
 use fapo_engine::optimize::{TrialCalls, TrialReport};
 use fapo_engine::stored::read_run;
 use serde_json::{Value, json};
@@ -110,6 +112,14 @@ fn print_selection(report: &TrialReport, printer: Printer) {
         .iter()
         .map(|c| vec![c.step.clone(), word(c.fix), c.count.to_string(), format!("{:.2}", c.gain)]);
     printer.table(&["left on train: step", "fix", "cases", "could gain"], rows.collect());
+    if !report.ceilings.is_empty() {
+        let ceiling = |c: &Ceiling<VariantLevel>| {
+            let interval = c.gain.ci.map_or(String::new(), |[low, high]| format!(" ({low:.1} to {high:.1})"));
+            format!("{} {:.2}{interval}", c.of.word(), c.gain.mean)
+        };
+        let all: Vec<String> = report.ceilings.iter().map(ceiling).collect();
+        printer.text(&format!("\nreplays say that changes up to a level could still gain: {}", all.join(", ")));
+    }
 }
 
 /// A JSON file of a trial's folder.

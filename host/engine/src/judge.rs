@@ -137,7 +137,9 @@ impl CaseJudge {
         reserved.used = true;
         let (record, ended) =
             call_model(&self.run.spending, &self.run.tenant_id, &model.provider, request, sample, &self.held).await;
-        reserved.used = record.is_paid() || ended.is_err();
+        // What the run's own budget refused was never asked.
+        let refused = matches!(&ended, Err(ProviderError::Service(fault)) if fault.kind == FaultKind::Budget);
+        reserved.used = record.is_paid() || ended.is_err() && !refused;
         (Some(record), ended)
     }
 }

@@ -22,7 +22,7 @@ use crate::services::call_model;
 use crate::spending::{Spending, Spent};
 use fapo_core::held::Held;
 use fapo_core::judge::{JudgePrompts, Question};
-use fapo_core::ports::{GenerateRequest, Provider, RunFiles};
+use fapo_core::ports::{GenerateRequest, Provider, ProviderError, RunFiles};
 use fapo_core::{InputError, digest as hash};
 use fapo_graph::StepId;
 use fapo_template::{Cut, parse};
@@ -199,7 +199,8 @@ impl Counsel {
                     stop: Vec::new(),
                 };
                 let held = Held::default();
-                let (record, _) = call_model(&self.spending, &self.tenant_id, &provider, &request, sample, &held).await;
+                let (record, ended) =
+                    call_model(&self.spending, &self.tenant_id, &provider, &request, sample, &held).await;
                 let paid = record.is_paid();
                 let said = Said {
                     key: key.clone(),
@@ -208,10 +209,13 @@ impl Counsel {
                     fault: record.fault,
                     paid,
                 };
-                let mut line = serde_json::to_vec(&said).unwrap_or_default();
-                line.push(b'\n');
-                self.files.append(&self.log, &line).map_err(|e| failed(&self.log, &e))?;
-                self.said.insert(key, said.clone());
+                // What a budget refused was not asked, and may be by a start that has more.
+                if !matches!(&ended, Err(ProviderError::Service(fault)) if fault.kind.is_spent()) {
+                    let mut line = serde_json::to_vec(&said).unwrap_or_default();
+                    line.push(b'\n');
+                    self.files.append(&self.log, &line).map_err(|e| failed(&self.log, &e))?;
+                    self.said.insert(key, said.clone());
+                }
                 said
             }
         };

@@ -39,13 +39,14 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    pub(super) fn new(subjects: &[Subject], findings: &[Finding], names: &BTreeMap<String, String>) -> Self {
+    pub(super) fn new(subjects: &[Subject<'_>], findings: &[Finding], names: &BTreeMap<String, String>) -> Self {
         let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (at, subject) in subjects.iter().enumerate() {
             groups.entry(names.get(&subject.case.case_id).map_or("", String::as_str)).or_default().push(at);
         }
-        let confidence =
-            |at: usize| findings.iter().find(|f| f.case_id == subjects[at].case.case_id).map(|f| f.confidence);
+        let told: BTreeMap<&str, Confidence> =
+            findings.iter().map(|finding| (finding.case_id.as_str(), finding.confidence)).collect();
+        let confidence = |at: usize| told.get(subjects[at].case.case_id.as_str()).copied();
         let mut of = BTreeMap::new();
         let clusters = groups
             .into_values()
@@ -74,7 +75,7 @@ impl Choice {
 
     /// The next cases, at most so many: one after the other from where another case would tell most a call, as long as
     /// all of them fit into the calls that are left. So what is looked into does not depend on who is quicker.
-    pub(super) fn next(&mut self, most: usize, calls_left: u64, subjects: &[Subject]) -> Vec<usize> {
+    pub(super) fn next(&mut self, most: usize, calls_left: u64, subjects: &[Subject<'_>]) -> Vec<usize> {
         let mut wave = Vec::new();
         let mut calls = 0;
         let mut taken = vec![0.0; self.clusters.len()];

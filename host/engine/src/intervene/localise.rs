@@ -17,19 +17,30 @@ const REPLAY_COST: f64 = 0.1;
 const CHANCE: f64 = 0.5;
 
 /// A failed case with what its steps put out and should have put out.
-pub(super) struct Subject {
+pub(super) struct Subject<'a> {
     /// Position in the run.
     pub(super) index: usize,
-    pub(super) case: Case,
+    pub(super) case: &'a Case,
     pub(super) gold: BTreeMap<String, GoldOutput>,
     /// Nodes in order of their last execution, then those that were not reached.
     pub(super) nodes: Vec<String>,
     /// Model calls of the record.
     pub(super) calls: usize,
-    record: CaseRecord,
-    graph: GraphSpec,
+    record: &'a CaseRecord,
+    shape: &'a Shape,
+}
+
+/// A chain, as far as replays go by it.
+pub(super) struct Shape {
+    pub(super) graph: GraphSpec,
     /// Nodes whose outputs a node depends on, at whatever distance.
     above: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Shape {
+    pub(super) fn new(definition: &Definition) -> Self {
+        Shape { graph: definition.graph.clone(), above: above(definition) }
+    }
 }
 
 /// What a replay is handed.
@@ -68,17 +79,17 @@ enum Mended {
     Part(usize),
 }
 
-impl Subject {
+impl<'a> Subject<'a> {
     pub(super) fn new(
         index: usize,
-        case: &Case,
-        record: &CaseRecord,
+        case: &'a Case,
+        record: &'a CaseRecord,
         gold: BTreeMap<String, GoldOutput>,
-        definition: &Definition,
+        shape: &'a Shape,
     ) -> Self {
-        let nodes = in_order(record, &definition.graph);
+        let nodes = in_order(record, &shape.graph);
         // Passages stand for a search only where the node searches.
-        let searches = |name: &str| definition.graph.nodes.iter().any(|n| n.name == name && index_of(n).is_some());
+        let searches = |name: &str| shape.graph.nodes.iter().any(|n| n.name == name && index_of(n).is_some());
         let of_node = |(name, mut gold): (String, GoldOutput)| {
             if !searches(&name) {
                 gold.hits.clear();
@@ -87,16 +98,7 @@ impl Subject {
             (name, gold)
         };
         let gold = gold.into_iter().map(of_node).collect();
-        Subject {
-            index,
-            case: case.clone(),
-            gold,
-            nodes,
-            calls: record.calls.len(),
-            record: record.clone(),
-            graph: definition.graph.clone(),
-            above: above(definition),
-        }
+        Subject { index, case, gold, nodes, calls: record.calls.len(), record, shape }
     }
 
     /// Points that it lacks.
@@ -106,7 +108,7 @@ impl Subject {
 
     /// Model calls that looking into it takes, mostly at most: a run of the chain for each step with gold.
     pub(super) fn calls_max(&self) -> u64 {
-        let asking = self.graph.nodes.iter().filter(|node| asks_model(node)).count();
+        let asking = self.shape.graph.nodes.iter().filter(|node| asks_model(node)).count();
         (asking * self.golden().len()) as u64
     }
 
@@ -127,7 +129,7 @@ impl Subject {
             let (id, node) = (&timed.step.id, timed.step.id.node.as_str());
             let after = until.is_some_and(|until| place(node).is_some_and(|at| at > until));
             let untouched =
-                self.above.get(node).is_none_or(|above| !above.iter().any(|n| with_gold.contains(n.as_str())));
+                self.shape.above.get(node).is_none_or(|above| !above.iter().any(|n| with_gold.contains(n.as_str())));
             if with_gold.contains(node) {
                 self.hand_gold(&mut handed, &timed.step);
             } else if after || untouched && !golden.is_empty() {
@@ -154,7 +156,7 @@ impl Subject {
             Some(main) => main.value.clone_from(&gold.text),
             None => step.outputs.push(Entry::new("output", gold.text.clone())),
         }
-        let gives_answer = step.output_text.is_some() || self.graph.output == step.id.node;
+        let gives_answer = step.output_text.is_some() || self.shape.graph.output == step.id.node;
         step.output_text = gives_answer.then(|| gold.text.clone());
         if !gold.hits.is_empty() {
             handed.searches.push(ObservedSearch {
@@ -168,7 +170,7 @@ impl Subject {
     }
 
     fn node(&self, name: &str) -> Option<&NodeSpec> {
-        self.graph.nodes.iter().find(|node| node.name == name)
+        self.shape.graph.nodes.iter().find(|node| node.name == name)
     }
 
     /// Model calls that running on from gold at these positions would take, about.
@@ -202,13 +204,13 @@ impl Subject {
         let outputs = self.record.step_outputs();
         let text = |node: &String| outputs.get(node).and_then(|value| value.as_str()).unwrap_or_default();
         let texts: Vec<(&str, &str)> = self.nodes.iter().map(|node| (node.as_str(), text(node))).collect();
-        did_its_part(&self.case, &self.gold, &texts, at)
+        did_its_part(self.case, &self.gold, &texts, at)
     }
 }
 
 /// Looks into one case; None where the calls are used up.
 pub(super) async fn localise(
-    subject: &Subject,
+    subject: &Subject<'_>,
     belief: &Belief,
     replays: &Replays,
 ) -> Result<Option<Located>, InputError> {
@@ -256,7 +258,7 @@ pub(super) async fn localise(
 
 /// Replays of one case.
 struct Look<'a> {
-    subject: &'a Subject,
+    subject: &'a Subject<'a>,
     belief: &'a Belief,
     replays: &'a Replays,
     golden: &'a [usize],

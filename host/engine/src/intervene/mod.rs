@@ -18,15 +18,18 @@ use fapo_core::ports::{Hit, Index};
 use fapo_core::run::{CaseRecord, PASSED};
 use fapo_graph::{GraphSpec, Handle, NodeSpec};
 pub(crate) use localise::Handed;
-use localise::{Subject, localise};
+use localise::{Shape, Subject, localise};
 use replays::Replays;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Cases that are looked into side by side: what they show decides which come next, so that their number must not
 /// depend on the machine.
 const WAVE: usize = 8;
+
+/// Needed titles of a case that are looked up: a label is a tenant's, and each costs a search.
+const TITLES_MAX: usize = 32;
 
 /// Hits among which a needed title is looked for.
 const TITLE_HITS: u32 = 100;
@@ -56,12 +59,17 @@ pub async fn intervene(
     observe: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Interventions, InputError> {
     let run = &diagnosis.run;
-    let subjects = subjects(diagnosis)?;
+    let shape = Shape::new(&run.definition);
+    let subjects = subjects(diagnosis, &shape)?;
     let found = attribute(&run.cases, &diagnosis.records);
-    let heard = |id: &str| subjects.iter().any(|s| s.case.case_id == id);
+    let heard: BTreeSet<&str> = subjects.iter().map(|subject| subject.case.case_id.as_str()).collect();
     let cluster = |f: &Finding| format!("{} {:?}", f.step, f.fix);
-    let clusters: BTreeMap<String, String> =
-        found.findings.iter().filter(|f| heard(&f.case_id)).map(|f| (f.case_id.clone(), cluster(f))).collect();
+    let clusters: BTreeMap<String, String> = found
+        .findings
+        .iter()
+        .filter(|f| heard.contains(f.case_id.as_str()))
+        .map(|f| (f.case_id.clone(), cluster(f)))
+        .collect();
     let named: BTreeMap<&str, &str> =
         found.findings.iter().map(|f| (f.case_id.as_str(), f.step.split('#').next().unwrap_or_default())).collect();
     let replays = Replays::open(diagnosis)?;
@@ -93,8 +101,8 @@ pub async fn intervene(
             }
         }
     }
-    let place = |located: &Located| run.cases.iter().position(|case| case.case_id == located.case_id);
-    located.sort_by_key(place);
+    let place: BTreeMap<&str, usize> = subjects.iter().map(|s| (s.case.case_id.as_str(), s.index)).collect();
+    located.sort_by_key(|one| place.get(one.case_id.as_str()).copied());
     let (paid, cached, count) = replays.totals();
     Ok(Interventions {
         replays: count,
@@ -106,12 +114,16 @@ pub async fn intervene(
 }
 
 /// Failed cases with their gold. Faults of the infrastructure say nothing about a step.
-fn subjects(diagnosis: &Diagnosis) -> Result<Vec<Subject>, InputError> {
+fn subjects<'a>(diagnosis: &'a Diagnosis, shape: &'a Shape) -> Result<Vec<Subject<'a>>, InputError> {
     let run = &diagnosis.run;
     let index = diagnosis.gold.index.as_ref().and_then(|name| run.granted.indexes.get(name));
+    let places: BTreeMap<&str, usize> =
+        run.cases.iter().enumerate().map(|(at, case)| (case.case_id.as_str(), at)).collect();
+    let passed = diagnosis.donors.iter().filter(|donor| donor.composite() >= PASSED);
+    let donors: BTreeMap<&str, &CaseRecord> = passed.map(|donor| (donor.case_id.as_str(), donor)).collect();
     let mut subjects = Vec::new();
     for record in diagnosis.records.iter().filter(|record| record.composite() < PASSED) {
-        let Some(at) = run.cases.iter().position(|case| case.case_id == record.case_id) else { continue };
+        let Some(at) = places.get(record.case_id.as_str()).copied() else { continue };
         if record.fault.as_ref().is_some_and(|fault| fault.is_infrastructure()) {
             continue;
         }
@@ -122,12 +134,12 @@ fn subjects(diagnosis: &Diagnosis) -> Result<Vec<Subject>, InputError> {
         };
         let searched = Searched::new(case, record, &run.definition.graph);
         let mut gold = diagnosis.gold.of(case, &passages, &|node| searched.needs(node));
-        let donor = diagnosis.donors.iter().rfind(|d| d.case_id == record.case_id && d.composite() >= PASSED);
-        for (node, text) in donor.map(CaseRecord::step_outputs).into_iter().flatten() {
+        let donor = donors.get(record.case_id.as_str());
+        for (node, text) in donor.map(|donor| donor.step_outputs()).into_iter().flatten() {
             let text = text.as_str().unwrap_or_default();
             gold.entry(node).or_insert_with(|| GoldOutput::of_variant(text));
         }
-        subjects.push(Subject::new(at, case, record, gold, &run.definition));
+        subjects.push(Subject::new(at, case, record, gold, shape));
     }
     Ok(subjects)
 }
@@ -157,7 +169,7 @@ impl Searched {
 /// The passages with the titles that a case's answer needs, as far as the index has them.
 fn passages(index: &dyn Index, case: &Case) -> Result<Vec<Hit>, InputError> {
     let mut found = Vec::new();
-    for title in gold_titles(case) {
+    for title in gold_titles(case).into_iter().take(TITLES_MAX) {
         let hits = index.search(&title, TITLE_HITS).map_err(|fault| {
             InputError::new(format!("index, passage {title:?}"), fault.message)
                 .hint("build the index again: fapo index build")

@@ -78,7 +78,7 @@ impl Replays {
     ///
     /// # Errors
     /// A service failed, or the log cannot be written.
-    pub(super) async fn run_on(&self, subject: &Subject, handed: &Handed) -> Result<Option<Found>, InputError> {
+    pub(super) async fn run_on(&self, subject: &Subject<'_>, handed: &Handed) -> Result<Option<Found>, InputError> {
         let given: Vec<_> = handed.steps.iter().map(|s| json!([s.id, s.outputs, s.output_text])).collect();
         let key = digest::of_json(&json!([subject.case.case_id, given]));
         let known = self.found.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
@@ -130,14 +130,14 @@ impl Replays {
 }
 
 /// Which of a subject's steps did their part in a replay.
-fn parts(subject: &Subject, record: &CaseRecord) -> BTreeMap<usize, bool> {
+fn parts(subject: &Subject<'_>, record: &CaseRecord) -> BTreeMap<usize, bool> {
     let ran = |node: &str| {
         let of = |t: &&fapo_core::ports::TimedStep| t.step.id.node == node && t.step.origin != StepOrigin::Skipped;
         record.steps.iter().rev().find(of).map(|timed| timed.step.main_output())
     };
     let texts: Vec<(&str, &str)> =
         subject.nodes.iter().map(|node| (node.as_str(), ran(node).unwrap_or_default())).collect();
-    let told = |at: usize| Some((at, did_its_part(&subject.case, &subject.gold, &texts, at)?));
+    let told = |at: usize| Some((at, did_its_part(subject.case, &subject.gold, &texts, at)?));
     (0..texts.len()).filter_map(told).collect()
 }
 
