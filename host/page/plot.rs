@@ -94,10 +94,18 @@ pub(super) fn bars(values: &[(String, f64, f64)], what: &str) -> Result<String, 
         let height = f64::from(SIZE.1 - 70) / many as f64;
         for (n, (name, _, _)) in values.iter().enumerate() {
             let y = 14 + ((n as f64 + 0.5) * height) as i32;
-            area.draw(&Text::new(name.clone(), (8, y - 6), ("sans-serif", 13)))?;
+            area.draw(&Text::new(fitting(name, 20), (8, y - 6), ("sans-serif", 13)))?;
         }
         Ok(())
     })
+}
+
+/// A name cut to what its place holds.
+fn fitting(name: &str, chars_max: usize) -> String {
+    match name.char_indices().nth(chars_max) {
+        Some((at, _)) => format!("{}…", &name[..at]),
+        None => name.into(),
+    }
 }
 
 fn short(value: f64) -> String {
@@ -241,8 +249,38 @@ pub(super) fn pairs(rows: &[Pair]) -> Result<String, InputError> {
         let each = f64::from(height - 60) / many as f64;
         for (n, row) in rows.iter().enumerate() {
             let y = 10 + ((n as f64 + 0.5) * each) as i32;
-            area.draw(&Text::new(row.name.clone(), (10, y - 7), ("sans-serif", 14)))?;
+            area.draw(&Text::new(fitting(&row.name, 40), (10, y - 7), ("sans-serif", 14)))?;
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plots_stand_for_any_numbers_and_say_nothing_that_a_page_would_load() {
+        let point = |mean, kept| Point { name: "v000".into(), mean, interval: mean.map(|m| [m, m]), kept };
+        let born = |parent| Born { name: "v000".into(), parent, kept: true, selected: false };
+        let pair = Pair { name: "t, m, paper".repeat(9), baseline: (0.0, 0.0), selected: (100.0, 50.0) };
+        let long = "a".repeat(64);
+        for plot in [
+            composites(&[]),
+            composites(&[0.0, 9.99, 100.0]),
+            bars(&[(long, 0.0, 0.0)], "seconds"),
+            bars(&[("a".into(), 1e-6, 1e9)], "seconds"),
+            trajectory(&[point(Some(0.0), true)]),
+            trajectory(&[point(Some(100.0), true), point(None, false), point(Some(40.0), false)]),
+            lineage(&[]),
+            lineage(&[born(None), born(Some(0)), born(Some(1)), born(Some(0))]),
+            pairs(&[]),
+            pairs(&[pair]),
+        ] {
+            let plot = plot.expect("drawn");
+            assert!(plot.starts_with("<svg") && plot.trim_end().ends_with("</svg>"), "{plot}");
+            assert!(!plot.contains("href") && !plot.contains("<image") && !plot.contains("NaN"), "{plot}");
+        }
+        assert_eq!(fitting(&"é".repeat(30), 20).chars().count(), 21);
+    }
 }
