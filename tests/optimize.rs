@@ -327,3 +327,49 @@ fn dealt_clusters_are_a_trial_of_their_own_and_repeat() {
     assert_eq!(one, again);
     assert_ne!(one["dir"], dealt("2")["dir"]);
 }
+
+/// `demo_qa`, where the rule that asks for brevity mends one case of validation and nothing else.
+fn one_case_better() -> Bench {
+    let bench = Bench::with_index();
+    let row = bench.read("tenants/demo_qa/datasets/validation.jsonl");
+    let row: Value = serde_json::from_str(row.lines().next().expect("a row")).expect("JSON");
+    let rule = json!({"contains": [row["context"]["question"]], "when": ["shortest phrase that answers"],
+                      "reply": row["expected"]["answer"]});
+    bench.write("tenants/demo_qa/scripted.jsonl", &format!("{rule}\n{{\"default\": \"fourteen herons\"}}\n"));
+    bench
+}
+
+#[test]
+fn the_policy_of_the_paper_runs_every_change_whole_and_keeps_whatever_improves() {
+    let bench = one_case_better();
+    let run = |policy: &str| {
+        let ran = bench.fapo(&["optimize", "demo_qa", "--policy", policy, "--trial", policy, "--json"]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert_eq!(bench.fapo(&["show", &format!("fapo-work/trials/{policy}")]).code, 0, "it follows from the scores");
+        ran.line("trial")
+    };
+    let (paired, paper) = (run("paired"), run("paper"));
+    assert_eq!(paired["selected"]["variant"], "v000", "one case of 46 is within chance");
+    let attempts = paper["attempts"].as_array().expect("attempts");
+    let mut best = 0.0;
+    for attempt in attempts.iter().filter(|attempt| attempt["outcome"] != "blocked") {
+        assert!(attempt["train"].is_number(), "all of train was run: {attempt}");
+        let validation = attempt["validation"]["mean"].as_f64().expect("all of validation was run");
+        assert_eq!(attempt["outcome"] == "kept", validation > best, "{attempt}");
+        best = f64::max(best, validation);
+    }
+    let kept: Vec<&Value> = attempts.iter().filter(|attempt| attempt["outcome"] == "kept").collect();
+    assert_eq!((kept.len(), kept[0]["operator"].as_str()), (1, Some("brevity_rule")));
+    assert!(attempts.len() > paired["attempts"].as_array().expect("attempts").len(), "it does not stop early");
+    // Why each level was opened stands in the memory with its numbers.
+    let memory = bench.read("fapo-work/trials/paper/iteration-memory.jsonl");
+    let lines: Vec<Value> = memory.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let opened: Vec<&Value> = lines.iter().filter(|line| line["kind"] == "escalation").collect();
+    assert!(!opened.is_empty(), "{memory}");
+    for line in opened {
+        assert!(line["permitted"] == true && line["addressable_share"].is_number(), "{line}");
+        assert!(line["ceiling"]["mean"].is_number() && line["ceiling"]["ci"].is_array(), "{line}");
+    }
+    let left = lines.iter().find(|line| line["kind"] == "exhaustion").expect("a level was left");
+    assert!(left["techniques"].as_array().is_some_and(|all| all.len() >= 3), "{left}");
+}

@@ -80,7 +80,9 @@ fn killed_twice_as_undisturbed(provider: &str, variants: u32, cases: usize) -> V
     let (disturbed, calm) = (two_tenants(), two_tenants());
     for bench in [&disturbed, &calm] {
         shortened(bench, cases);
-        bench.write("study.toml", &study(provider, variants));
+        // Replays of a small model cost minutes; their own tests have them.
+        let replays = if provider == "embedded" { "diagnosis_calls = 0\n" } else { "" };
+        bench.write("study.toml", &format!("{replays}{}", study(provider, variants)));
     }
     KILLED_AFTER.iter().for_each(|trials| killed_after(&disturbed, *trials));
     let ((_, after), (_, whole)) = (whole(&disturbed), whole(&calm));
