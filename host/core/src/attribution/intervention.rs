@@ -37,7 +37,8 @@ pub struct Blamed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unattributed {
-    /// With gold in every step the score is no better: the scorer or the label is at odds with the case.
+    /// With gold in every step, the last included, the score is no better: the scorer or the label is at odds with the
+    /// case.
     GoldFails,
     /// Run again without any gold it passes: chance.
     PassesAgain,
@@ -57,7 +58,7 @@ pub struct Located {
     pub unattributed: Option<Unattributed>,
     /// Composite of the run.
     pub recorded: f64,
-    /// Composite with gold in every step.
+    /// Composite with gold in every step; 100, which nobody measured, where the loss is after the last step with gold.
     pub restored: f64,
     /// Replays it took.
     pub replays: u64,

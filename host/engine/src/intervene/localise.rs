@@ -6,7 +6,7 @@ use fapo_core::attribution::{Blamed, Located, SeenBy, Unattributed};
 use fapo_core::case::Case;
 use fapo_core::gold::{GoldOutput, ToldBy, did_its_part};
 use fapo_core::ports::{Definition, ObservedSearch};
-use fapo_core::run::CaseRecord;
+use fapo_core::run::{CaseRecord, PASSED};
 use fapo_core::scope::VariantLevel;
 use fapo_graph::{Entry, GraphSpec, Handle, NodeSpec, Step, StepId, StepOrigin, ValueSource};
 use std::collections::{BTreeMap, BTreeSet};
@@ -232,7 +232,12 @@ pub(super) async fn localise(
     let Some(whole) = look.replay(golden.len(), None).await? else { return Ok(None) };
     let restored = whole.composite;
     if restored <= recorded {
-        return Ok(Some(done(&look, Vec::new(), Some(Unattributed::GoldFails), recorded)));
+        // Gold that ends before the chain does says where the loss is not; gold to its end that somebody erred.
+        let after = subject.nodes.len().checked_sub(1).filter(|last| golden.last() != Some(last));
+        return Ok(Some(match after {
+            Some(last) => done(&look, vec![subject.blamed(&golden, last, named, SeenBy::Score)], None, PASSED),
+            None => done(&look, Vec::new(), Some(Unattributed::GoldFails), recorded),
+        }));
     }
     let bar = Mended::Above(f64::midpoint(recorded, restored));
     let least = if replays.sampled() { None } else { Some(0) };

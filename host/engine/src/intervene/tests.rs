@@ -21,9 +21,11 @@ use std::sync::Arc;
 
 const RIGHT: &str = "Mara Quill";
 
-/// Drafts badly, answers rightly from a good draft; run without anything given it is lucky.
+/// Drafts badly, answers rightly from a good draft unless it is deaf to it; run without anything given it may be lucky.
+#[derive(Default)]
 struct TwoSteps {
     lucky: bool,
+    deaf: bool,
 }
 
 fn step(node: &str, text: &str, origin: StepOrigin) -> TimedStep {
@@ -60,7 +62,8 @@ impl Chain for TwoSteps {
         let of = |node: &str| given.iter().find(|step| step.id.node == node).map(|step| step.main_output().to_string());
         let lucky = self.lucky && given.is_empty();
         let draft = of("draft").unwrap_or_else(|| if lucky { "good" } else { "bad" }.into());
-        let answer = of("answer").unwrap_or_else(|| if draft == "good" { RIGHT } else { "fourteen herons" }.into());
+        let answer = of("answer")
+            .unwrap_or_else(|| if draft == "good" && !self.deaf { RIGHT } else { "fourteen herons" }.into());
         let steps = vec![step("draft", &draft, StepOrigin::Executed), step("answer", &answer, StepOrigin::Executed)];
         Box::pin(async { ChainOutcome { steps, ..ChainOutcome::default() } })
     }
@@ -131,6 +134,10 @@ fn graph() -> GraphSpec {
 
 /// What replays find in one failed case.
 async fn found(chain: TwoSteps, donors: Vec<CaseRecord>, sampled: bool) -> Interventions {
+    with_gold(("answer", "${answer}"), chain, donors, sampled).await
+}
+
+async fn with_gold(gold: (&str, &str), chain: TwoSteps, donors: Vec<CaseRecord>, sampled: bool) -> Interventions {
     let folder = tempfile::tempdir().expect("a folder");
     let row = format!(
         r#"{{"case_id": "c", "task_type": "qa", "context": {{"question": "Who?"}}, "expected": {{"answer": "{RIGHT}"}}, "metadata": {{}}}}"#
@@ -162,7 +169,7 @@ async fn found(chain: TwoSteps, donors: Vec<CaseRecord>, sampled: bool) -> Inter
     let diagnosis = Diagnosis {
         run: Arc::new(run),
         records: vec![record("bad", "fourteen herons", 0.0)],
-        gold: GoldSpec { index: None, steps: [("answer".to_string(), "${answer}".to_string())].into() },
+        gold: GoldSpec { index: None, steps: [(gold.0.to_string(), gold.1.to_string())].into() },
         donors,
         calls_max: 100,
         log: folder.path().join("replays.jsonl"),
@@ -176,19 +183,30 @@ fn blamed(found: &Interventions) -> Vec<&str> {
 
 #[tokio::test]
 async fn outputs_of_a_variant_that_passed_stand_for_gold_that_nobody_declared() {
-    let without = found(TwoSteps { lucky: false }, Vec::new(), false).await;
+    let without = found(TwoSteps::default(), Vec::new(), false).await;
     assert_eq!(blamed(&without), ["answer"], "no gold tells the two apart");
     let failing = vec![record("good", "fourteen herons", 0.0)];
-    assert_eq!(blamed(&found(TwoSteps { lucky: false }, failing, false).await), ["answer"], "it did not pass");
+    assert_eq!(blamed(&found(TwoSteps::default(), failing, false).await), ["answer"], "it did not pass");
     let passing = vec![record("good", RIGHT, 100.0)];
-    assert_eq!(blamed(&found(TwoSteps { lucky: false }, passing, false).await), ["draft"]);
+    assert_eq!(blamed(&found(TwoSteps::default(), passing, false).await), ["draft"]);
 }
 
 #[tokio::test]
 async fn what_passes_when_it_is_run_again_is_chance_where_models_sample() {
-    let chance = found(TwoSteps { lucky: true }, Vec::new(), true).await;
+    let chance = found(TwoSteps { lucky: true, deaf: false }, Vec::new(), true).await;
     assert_eq!((blamed(&chance).len(), chance.located[0].unattributed), (0, Some(Unattributed::PassesAgain)));
     assert_eq!(chance.unattributed, 1);
-    let steady = found(TwoSteps { lucky: true }, Vec::new(), false).await;
+    let steady = found(TwoSteps { lucky: true, deaf: false }, Vec::new(), false).await;
     assert_eq!(blamed(&steady), ["answer"], "a model that says the same again is not asked again");
+}
+
+#[tokio::test]
+async fn gold_that_ends_before_the_chain_blames_what_comes_after_and_no_scorer() {
+    let heard = with_gold(("draft", "good"), TwoSteps::default(), Vec::new(), false).await;
+    assert_eq!(blamed(&heard), ["draft"]);
+    let deaf = with_gold(("draft", "good"), TwoSteps { deaf: true, lucky: false }, Vec::new(), false).await;
+    assert_eq!((blamed(&deaf), deaf.located[0].restored), (vec!["answer"], 100.0));
+    // Gold to the end that brings nothing is at odds with the scorer.
+    let odd = with_gold(("answer", "somebody else"), TwoSteps::default(), Vec::new(), false).await;
+    assert_eq!((blamed(&odd).len(), odd.located[0].unattributed), (0, Some(Unattributed::GoldFails)));
 }
