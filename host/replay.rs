@@ -3,6 +3,7 @@
 
 use crate::place::Place;
 use crate::plan::{self, Opened};
+use crate::split_runner::SPLITS;
 use crate::{identity, services, variant};
 use fapo_core::config::read_config;
 use fapo_core::grants::Budget;
@@ -40,7 +41,7 @@ pub struct DiagnosisPlan {
 /// The failed cases of the run of `folder`, ready to be looked into with its models, for so many paid calls.
 ///
 /// # Errors
-/// As [`plan`], a model of the run is another one now, or the tenant declares no gold.
+/// As [`plan`], a model of the run is another one now, the tenant declares no gold, or a case is marked as one of test.
 pub async fn plan_diagnosis(
     place: &Place,
     folder: &Path,
@@ -52,6 +53,11 @@ pub async fn plan_diagnosis(
         InputError::new(format!("tenant {}", manifest.id), "declares no gold, so that nothing can be put in its place")
             .hint("say in tenant.toml what its steps should put out: [gold.steps] answer = \"${answer}\" and so on; docs/attribution.md")
     })?;
+    if let Some(case) = run.cases.iter().find(|case| case.split() == Some(SPLITS[2])) {
+        let subject = format!("{}, case {:?}", folder.display(), case.case_id);
+        return Err(InputError::new(subject, "is one of test, and whoever looks into it has seen it")
+            .hint("look into a run on train: what is found there is what a change may be made by"));
+    }
     let logs = place.work.join("diagnostics");
     std::fs::create_dir_all(&logs).map_err(|e| crate::place::unwritable(&logs, &e))?;
     let key = digest::of_json(&json!([stored.run_config["fapo"]["identity"], gold]));

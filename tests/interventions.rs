@@ -225,3 +225,27 @@ fn replays_stay_within_their_calls_go_on_with_more_and_pay_nothing_twice() {
     let run = bench.read(&format!("{RUN}/journal.jsonl"));
     assert!(!run.contains("\"given\""), "no replay stands in a run");
 }
+
+#[test]
+fn what_cannot_be_looked_into_is_said_with_its_mend() {
+    let bench = Bench::with_index();
+    let test = CONFIG.replace("train", "test");
+    assert_eq!(bench.fapo(&["eval", "--config", &test]).code, 0);
+    let refused = bench.fapo(&["attribute", &RUN.replace("train", "test"), "--intervene"]);
+    assert!(refused.code == 2 && refused.stderr.contains("is one of test"), "{}", refused.stderr);
+    assert_eq!(bench.fapo(&["eval", "--config", CONFIG]).code, 0);
+    let manifest = bench.read("tenants/demo_qa/tenant.toml");
+    let (before, gold) = manifest.split_once("[gold]").expect("gold");
+    let requests = gold.split_once("[requests]").expect("requests").1;
+    for (gold, says) in [
+        ("", "declares no gold"),
+        ("[gold]\n[gold.steps]\nretrieve = \"${passages}\"\n", "[gold.steps] retrieve: needs passages"),
+        ("[gold]\nindex = \"other\"\n[gold.steps]\nretrieve = \"${passages}\"\n", "no requested index is named"),
+        ("[gold]\n[gold.steps]\nanswer = \"\"\n", "[gold.steps] answer: is no text"),
+        ("[gold]\nstep = 1\n", "unknown field `step`"),
+    ] {
+        bench.write("tenants/demo_qa/tenant.toml", &format!("{before}{gold}\n[requests]{requests}"));
+        let ran = bench.fapo(&["attribute", RUN, "--intervene"]);
+        assert!(ran.code == 2 && ran.stderr.contains(says), "{gold}: {}", ran.stderr);
+    }
+}

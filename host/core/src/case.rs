@@ -34,6 +34,11 @@ impl Case {
         }
     }
 
+    /// The split that it says it belongs to.
+    pub fn split(&self) -> Option<&str> {
+        ["split", "split_name", "evaluation_split"].iter().find_map(|k| self.metadata.get(*k).and_then(Value::as_str))
+    }
+
     /// The expected answer, where the label has one under a name the method knows (formats of the original, §5).
     pub fn expected_answer(&self) -> Option<&str> {
         ["answer", "expected_answer", "reference_output", "label", "cwe_id"]
@@ -80,15 +85,11 @@ pub fn read_dataset(file: &str, text: &str) -> Result<Dataset, InputError> {
     if cases.is_empty() {
         return Err(InputError::new(file, "no case in this file").hint("a dataset holds one JSON object a line"));
     }
-    let mut splits: Vec<&str> = cases.iter().filter_map(split_of).collect();
+    let mut splits: Vec<&str> = cases.iter().filter_map(Case::split).collect();
     splits.sort_unstable();
     splits.dedup();
     let split = if let [one] = splits[..] { Some(one.to_string()) } else { None };
     Ok(Dataset { digest: crate::digest::of_bytes(text.as_bytes()), split, cases })
-}
-
-fn split_of(case: &Case) -> Option<&str> {
-    ["split", "split_name", "evaluation_split"].iter().find_map(|k| case.metadata.get(*k).and_then(Value::as_str))
 }
 
 fn read_row(subject: &str, line: &str) -> Result<Case, InputError> {
