@@ -14,7 +14,7 @@ use fapo_core::{InputError, digest};
 use fapo_engine::account::Account;
 use fapo_engine::evaluate::{Earlier, Evaluation, Granted, RunEvent, evaluate};
 use fapo_engine::files::{BoundedFiles, SystemClock};
-use fapo_engine::intervene::{Diagnosis, intervene};
+use fapo_engine::intervene::{self, Diagnosis};
 use fapo_engine::optimize::{Splits, TrialCalls};
 use fapo_engine::stop::StopSignal;
 use serde_json::{Value, json};
@@ -224,13 +224,13 @@ impl Splits for SplitRunner {
         Box::pin(async move {
             let Some(gold) = self.gold.clone().filter(|_| self.diagnosis_calls > 0) else { return Ok(None) };
             let run = Arc::new(self.evaluation(0, variant, folder, None));
-            let (log, calls_max) = (folder.join("replays.jsonl"), self.diagnosis_calls);
+            let (log, calls_max) = (folder.join(intervene::REPLAYS), self.diagnosis_calls);
             let diagnosis = Diagnosis { run, records: records.to_vec(), gold, donors, calls_max, log: log.clone() };
             let variant = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let observe = |completed: usize, planned: usize| {
                 (self.watch)(&SplitProgress { variant, split: REPLAYS, completed, planned });
             };
-            let found = intervene(&diagnosis, &observe).await?;
+            let found = intervene::intervene(&diagnosis, &observe).await?;
             let calls = TrialCalls { paid: found.calls_paid, cached: found.calls_cached };
             self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(log, calls);
             Ok(Some(found))

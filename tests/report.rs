@@ -130,6 +130,7 @@ fn the_page_of_a_trial_has_the_figures_of_show_and_what_a_model_proposed_stays_t
         bench.fapo(&["optimize", "demo_qa", "--variants", "12", "--trial", "t", "--proposer", "adviser", "--json"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let shown = bench.fapo(&["show", "fapo-work/trials/t", "--json"]).line("trial");
+    assert_eq!(shown["calls"], ran.line("trial")["calls"], "replays among them, then and now");
     let dom = page(&bench, "fapo-work/trials/t");
     let mean = |value: &Value| format!("{:.2}", value.as_f64().expect("a mean"));
     assert_eq!(figure(&dom, "selected"), shown["selected"]["variant"].as_str().expect("a name"));

@@ -8,6 +8,7 @@ use fapo_core::attribution::Ceiling;
 use fapo_core::held_out::Total;
 use fapo_core::ports::Definition;
 use fapo_core::scope::VariantLevel;
+use fapo_engine::intervene::{REPLAYS, calls_of};
 use fapo_engine::optimize::{TrialCalls, TrialReport};
 use fapo_engine::stored::read_run;
 use serde_json::{Value, json};
@@ -132,15 +133,17 @@ pub(super) fn json_file(path: &Path) -> Result<Value, InputError> {
     serde_json::from_str(&text).map_err(|e| InputError::new(format!("{}:{}", path.display(), e.line()), e.to_string()))
 }
 
-/// Model calls of a trial's runs, as they are stored.
+/// Model calls of a trial's runs and replays, as they are stored.
 ///
 /// # Errors
 /// A run is damaged.
 pub(super) fn calls(folder: &Path, report: &TrialReport) -> Result<TrialCalls, InputError> {
     let mut calls = TrialCalls::default();
     for name in std::iter::once("v000").chain(report.attempts.iter().map(|a| a.variant.as_str())) {
+        let variant = folder.join("variants").join(name.trim_start_matches('v'));
+        calls += calls_of(&variant.join(REPLAYS))?;
         for split in SPLITS {
-            let run = folder.join("variants").join(name.trim_start_matches('v')).join(split);
+            let run = variant.join(split);
             if run.is_dir() {
                 calls += TrialCalls::of(&read_run(&run)?.records);
             }

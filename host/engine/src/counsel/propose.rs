@@ -2,8 +2,9 @@
 //! not pass. So nothing is spent on them, and no attempt of the trial either.
 
 use super::digest::{Ground, playbook};
-use super::read::{Asked, edits};
+use super::read::edits;
 use super::{Counsel, Whom};
+use fapo_core::InputError;
 use fapo_core::ports::Definition;
 use fapo_core::review::{Issue, Review, Severity, Verdict};
 use fapo_core::scope::VariantLevel;
@@ -21,7 +22,11 @@ pub(crate) struct Proposed<'a> {
 
 impl Counsel {
     /// Edits that may become attempts, in the order in which the model gives them.
-    pub(crate) async fn propose(&mut self, ground: &Ground<'_>, held: &Proposed<'_>) -> Asked<Vec<Proposal>> {
+    pub(crate) async fn propose(
+        &mut self,
+        ground: &Ground<'_>,
+        held: &Proposed<'_>,
+    ) -> Result<Vec<Proposal>, InputError> {
         let said = playbook(&self.advisers.playbook);
         let values = [
             ("level", held.level.word()),
@@ -45,7 +50,7 @@ impl Counsel {
         held: &Proposed<'_>,
         proposal: &Proposal,
         issues: &[Issue],
-    ) -> Asked<Option<Proposal>> {
+    ) -> Result<Option<Proposal>, InputError> {
         let said = |issue: &Issue| format!("{} {}", issue.description, issue.suggestion);
         let issues: Vec<String> = issues.iter().map(said).collect();
         let edit = serde_json::json!({"step": proposal.step, "hypothesis": proposal.hypothesis, "changed prompts": changed(ground.definition, proposal), "parameters": proposal.edit.apply(ground.definition).params});

@@ -1,6 +1,5 @@
 //! What an adviser says, read into types: whatever is not in the form that was asked for is dropped with its reason.
 
-use fapo_core::InputError;
 use fapo_core::attribution::Fix;
 use fapo_core::ports::Definition;
 use fapo_core::review::{Issue, Severity};
@@ -192,6 +191,3 @@ pub(super) fn sentence(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().filter(|c| !c.is_control()).take(SENTENCE_CHARS_MAX).collect()
 }
-
-/// So that a question that cannot be put together is an error and no silence.
-pub(super) type Asked<T> = Result<T, InputError>;

@@ -1,8 +1,9 @@
 //! A model's review of a change, with a fresh context: it sees the change, its reason and the scope, and no case.
 
 use super::digest::{cut, playbook};
-use super::read::{self, Asked};
+use super::read;
 use super::{Counsel, Whom};
+use fapo_core::InputError;
 use fapo_core::ports::Definition;
 use fapo_core::review::{Issue, Review, Severity, Verdict};
 use fapo_core::scope::ScopeContract;
@@ -26,7 +27,7 @@ impl Counsel {
         proposal: &Proposal,
         scope: &ScopeContract,
         mut found: Review,
-    ) -> Asked<Review> {
+    ) -> Result<Review, InputError> {
         if self.advisers.reviewer.is_none() || found.verdict == Verdict::Block {
             return Ok(found);
         }

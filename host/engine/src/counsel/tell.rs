@@ -1,15 +1,16 @@
 //! Why cases failed, said by a model, where texts leave it in doubt.
 
 use super::digest::Ground;
-use super::read::{Asked, Told, told};
+use super::read::{Told, told};
 use super::{Counsel, Whom};
+use fapo_core::InputError;
 use fapo_core::attribution::{Attribution, Confidence};
 
 /// Cases that a model is asked about for one variant: each costs a call.
 const CASES_MAX: usize = 6;
 
 /// Puts what a model says in the place of findings of low confidence. `ground` is about the same attribution.
-pub(crate) async fn tell(counsel: &mut Counsel, ground: &Ground<'_>) -> Asked<Attribution> {
+pub(crate) async fn tell(counsel: &mut Counsel, ground: &Ground<'_>) -> Result<Attribution, InputError> {
     let mut all: Vec<(String, Told)> = Vec::new();
     if counsel.has_proposer() {
         for id in ground.doubtful().into_iter().take(CASES_MAX) {

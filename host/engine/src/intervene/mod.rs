@@ -20,9 +20,13 @@ use fapo_graph::{GraphSpec, Handle, NodeSpec};
 pub(crate) use localise::Handed;
 use localise::{Shape, Subject, localise};
 use replays::Replays;
+pub use replays::calls_of;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Name of a trial's log of replays, in the folder of the variant that they look into.
+pub const REPLAYS: &str = "replays.jsonl";
 
 /// Cases that are looked into side by side: what they show decides which come next, so that their number must not
 /// depend on the machine.

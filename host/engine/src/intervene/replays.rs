@@ -7,6 +7,7 @@ use crate::case::one_diagnostic;
 use crate::evaluate::Evaluation;
 use crate::folder;
 use crate::judge::RunJudges;
+use crate::optimize::TrialCalls;
 use crate::spending::{Spending, Spent};
 use fapo_core::gold::did_its_part;
 use fapo_core::grants::Budget;
@@ -17,7 +18,7 @@ use fapo_graph::StepOrigin;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a replay found: no text of it.
@@ -33,6 +34,25 @@ pub(super) struct Found {
     paid: u64,
     /// Calls that the cache answered.
     cached: u64,
+}
+
+/// What a log holds, by key. A line that a crash cut is a replay that was not kept.
+fn kept(text: &[u8]) -> BTreeMap<String, Found> {
+    let whole = String::from_utf8_lossy(text);
+    let lines = whole.lines().filter_map(|line| serde_json::from_str::<Found>(line).ok());
+    lines.map(|found| (found.key.clone(), found)).collect()
+}
+
+/// Model calls of the replays that a log holds; none where there is no log.
+///
+/// # Errors
+/// It cannot be read.
+pub fn calls_of(log: &Path) -> Result<TrialCalls, InputError> {
+    let mut calls = TrialCalls::default();
+    for found in kept(&folder::read(log)?).values() {
+        calls += TrialCalls { paid: found.paid, cached: found.cached };
+    }
+    Ok(calls)
 }
 
 /// Runs replays and remembers them.
@@ -51,10 +71,7 @@ pub(super) struct Replays {
 impl Replays {
     pub(super) fn open(diagnosis: &Diagnosis) -> Result<Self, InputError> {
         let text = folder::read(&diagnosis.log)?;
-        // A line that a crash cut is a replay that was not kept.
-        let whole = String::from_utf8_lossy(&text);
-        let kept = whole.lines().filter_map(|line| serde_json::from_str::<Found>(line).ok());
-        let found: BTreeMap<String, Found> = kept.map(|found| (found.key.clone(), found)).collect();
+        let found = kept(&text);
         let calls = found.values().map(|found| found.paid).sum();
         let spent = Spent { amount: Amount { calls, ..Amount::default() }, ..Spent::default() };
         let budget = Budget { calls_max: Some(diagnosis.calls_max), ..Budget::default() };
@@ -141,7 +158,7 @@ fn parts(subject: &Subject<'_>, record: &CaseRecord) -> BTreeMap<usize, bool> {
     (0..texts.len()).filter_map(told).collect()
 }
 
-fn failed(path: &std::path::Path, e: &std::io::Error) -> InputError {
+fn failed(path: &Path, e: &std::io::Error) -> InputError {
     InputError::new(path.display().to_string(), e.to_string())
         .hint("make room or mend the permissions, then run the same command: no replay is paid twice")
 }
