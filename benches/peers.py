@@ -39,6 +39,24 @@ def measured(command, cwd=None, env=None):
     return wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, child.returncode, said.decode()
 
 
+def must(command, folder):
+    """As `measured`, for a command that must end well: seconds, processor seconds, peak MiB, stdout."""
+    wall, cpu, rss, code, said = measured(command, cwd=folder)
+    if code != 0:
+        sys.exit(f"{command} ended with {code}: {said}")
+    return wall, cpu, rss, said
+
+
+def use_component(program, folder, tenant):
+    """Puts the tenant's component into its copy in `folder`, so that no run compiles Rust."""
+    manifest = folder / "tenants" / tenant / "tenant.toml"
+    built = subprocess.run([program, "tenant", "build", tenant, "--json"], cwd=ROOT, check=True, capture_output=True,
+                           text=True).stdout
+    path = next(line["path"] for line in map(json.loads, built.splitlines()) if "path" in line)
+    shutil.copy(ROOT / path, folder / "tenants" / tenant / f"{tenant}.wasm")
+    manifest.write_text(manifest.read_text().replace('"crate"', f'"tenants/{tenant}/{tenant}.wasm"'))
+
+
 class Fapo:
     """A repository with `hotpotqa` over the stub, in a folder of its own."""
 
@@ -48,7 +66,7 @@ class Fapo:
             shutil.rmtree(self.folder, ignore_errors=True)
             (self.folder / "tenants").mkdir(parents=True)
             shutil.copytree(ROOT / "tenants/hotpotqa", self.folder / "tenants/hotpotqa")
-            self.component()
+            use_component(self.program, self.folder, "hotpotqa")
             with open(corpus) as lines, open(self.folder / "corpus.jsonl", "w") as out:
                 for n, line in zip(range(docs), lines):
                     row = json.loads(line)
@@ -66,20 +84,8 @@ class Fapo:
         except OSError:
             return None
 
-    def component(self):
-        """The tenant's component as a file, so that no run compiles Rust."""
-        manifest = self.folder / "tenants/hotpotqa/tenant.toml"
-        built = subprocess.run([self.program, "tenant", "build", "hotpotqa", "--json"], cwd=ROOT, check=True,
-                               capture_output=True, text=True).stdout
-        path = next(line["path"] for line in map(json.loads, built.splitlines()) if "path" in line)
-        shutil.copy(ROOT / path, self.folder / "tenants/hotpotqa/hotpotqa.wasm")
-        manifest.write_text(manifest.read_text().replace('"crate"', '"tenants/hotpotqa/hotpotqa.wasm"'))
-
     def must(self, arguments):
-        wall, cpu, rss, code, said = measured([self.program, *arguments], cwd=self.folder)
-        if code != 0:
-            sys.exit(f"{arguments} ended with {code}: {said}")
-        return wall, cpu, rss, said
+        return must([self.program, *arguments], self.folder)
 
     def cases(self, cases, n):
         rows = [json.loads(line) for line in open(cases)]

@@ -1,17 +1,14 @@
 //! A run as other tools read it: JUnit for CI, CSV for tables, Markdown for a pull request. What a tenant wrote is made
 //! harmless for the form it goes into.
 
-use fapo_core::attribution::failing_steps;
-use fapo_core::case::Case;
+use fapo_core::InputError;
 use fapo_core::fault::step_name;
 use fapo_core::names::shown;
+use fapo_core::ports::Cases;
 use fapo_core::run::{CaseRecord, PASSED};
-use fapo_core::stats::composite_estimate;
-use fapo_engine::artifacts::breakdown_averages;
 use fapo_engine::compare::Comparison;
 use fapo_engine::stored::StoredRun;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Case ids in a list of a pull request.
@@ -20,25 +17,29 @@ const IDS_SHOWN_MAX: usize = 20;
 const TEXT_CHARS_MAX: usize = 200;
 
 /// JUnit's XML: a case below 100 is a failure, one with a fault an error, and so is each that did not run.
-pub fn junit(run: &StoredRun) -> String {
+///
+/// # Errors
+/// The run's journal is damaged.
+pub fn junit(run: &StoredRun) -> Result<String, InputError> {
     let tenant = text_of(run, "tenant_id");
     let mut suite = TestSuite::new(text_of(run, "run_id"));
-    for record in &run.records {
+    for record in run.each()? {
+        let record = record?;
         let seconds: f64 = record.steps.iter().map(|timed| timed.seconds).sum();
-        let mut case = TestCase::new(record.case_id.clone(), status(record));
+        let mut case = TestCase::new(record.case_id.clone(), status(&record));
         case.set_classname(format!("{tenant}.{}", record.task_type));
         case.set_time(Duration::try_from_secs_f64(seconds).unwrap_or_default());
-        case.set_system_out(record.output_text.clone());
+        case.set_system_out(record.output_text);
         suite.add_test_case(case);
     }
-    for n in run.records.len()..run.planned {
+    for n in run.completed()..run.planned {
         let mut ended = TestCaseStatus::non_success(NonSuccessKind::Error);
         ended.set_type("not_run").set_message("planned and not run; the same command goes on");
-        suite.add_test_case(TestCase::new(format!("not run {}", n + 1 - run.records.len()), ended));
+        suite.add_test_case(TestCase::new(format!("not run {}", n + 1 - run.completed()), ended));
     }
     let mut report = Report::new("fapo");
     report.add_test_suite(suite);
-    report.to_string().unwrap_or_default()
+    Ok(report.to_string().unwrap_or_default())
 }
 
 fn status(record: &CaseRecord) -> TestCaseStatus {
@@ -59,22 +60,20 @@ fn status(record: &CaseRecord) -> TestCaseStatus {
 }
 
 /// CSV with a header, a row a case in dataset order. No cell is a formula to a spreadsheet.
-pub fn csv(run: &StoredRun) -> String {
-    let metrics: BTreeSet<&str> = run
-        .records
-        .iter()
-        .filter_map(|record| record.score.as_ref())
-        .flat_map(|score| score.breakdown())
-        .map(|(name, _)| name.as_str())
-        .collect();
+///
+/// # Errors
+/// The run's journal is damaged.
+pub fn csv(run: &StoredRun) -> Result<String, InputError> {
+    let metrics = run.figures(None)?.metrics(run.planned);
     let head = ["case_id", "task_type", "status", "composite_score"].into_iter().map(str::to_string);
-    let head = head.chain(metrics.iter().map(|name| cell(name)));
+    let head = head.chain(metrics.iter().map(|(name, _)| cell(name)));
     let tail = ["fault_phase", "fault_kind", "fault_message", "calls", "seconds", "output_text"].map(str::to_string);
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut write = |row: Vec<String>| writer.write_record(row).is_ok();
     write(head.chain(tail).collect());
-    for record in &run.records {
-        let metric = |name: &&str| {
+    for record in run.each()? {
+        let record = record?;
+        let metric = |(name, _): &(String, f64)| {
             let found = record.score.iter().flat_map(|score| score.breakdown()).find(|(n, _)| n == name);
             found.map_or(String::new(), |(_, value)| value.to_string())
         };
@@ -97,7 +96,7 @@ pub fn csv(run: &StoredRun) -> String {
         ]);
         write(row);
     }
-    String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
+    Ok(String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default())
 }
 
 /// A tenant's text as a cell: a spreadsheet takes one that begins like a formula for a text.
@@ -109,44 +108,54 @@ fn cell(text: &str) -> String {
 
 /// Markdown for a pull request: the run's numbers, the comparison with a baseline where there is one, the steps that
 /// lost cases.
-pub fn markdown(run: &StoredRun, cases: &[Case], against: Option<&Comparison>) -> String {
-    let (records, planned) = (&run.records, run.planned);
-    let errors = records.iter().filter(|record| record.fault.is_some()).count();
-    let mut composites: Vec<f64> = records.iter().map(CaseRecord::composite).collect();
-    composites.resize(planned.max(composites.len()), 0.0);
-    let composite = composite_estimate(&composites);
+///
+/// # Errors
+/// The run's journal is damaged.
+pub fn markdown(
+    run: &StoredRun,
+    cases: Option<&dyn Cases>,
+    against: Option<&Comparison>,
+) -> Result<String, InputError> {
+    let (figures, planned) = (run.figures(cases)?, run.planned);
+    let (completed, errors) = (figures.completed(), figures.errors);
+    let composite = figures.composite(planned);
     let interval = composite.and_then(|e| e.ci).map_or(String::new(), |[lo, hi]| format!(" (95% {lo:.1} to {hi:.1})"));
     let mut text = format!("### {}\n\n| | |\n|---|---|\n", code(text_of(run, "tenant_id")));
     let mut row = |name: &str, value: String| text.push_str(&format!("| {name} | {value} |\n"));
     row("composite", format!("**{:.2}**{interval}", composite.map_or(0.0, |e| e.mean)));
-    row("cases", format!("{planned} planned, {} completed, {errors} with a fault", records.len()));
-    for (name, mean) in breakdown_averages(records) {
-        row(&code(&name), format!("{:.2}", mean * records.len() as f64 / planned.max(1) as f64));
+    row("cases", format!("{planned} planned, {completed} completed, {errors} with a fault"));
+    for (name, mean) in figures.metrics(planned) {
+        row(&code(&name), format!("{mean:.2}"));
     }
     row("run", code(text_of(run, "run_id")));
     if let Some(found) = against {
         text.push_str(&comparison(found));
     }
-    let steps = failing_steps(cases, records);
+    let steps = figures.failures.steps();
     if !steps.is_empty() {
         text.push_str("\n| failing step | cases | why | for example |\n|---|---|---|---|\n");
         for group in steps {
             let ids: Vec<String> = group.case_ids.iter().take(3).map(|id| code(id)).collect();
-            let (count, why) = (group.case_ids.len(), group.cause.why());
+            let (count, why) = (group.cases, group.cause.why());
             text.push_str(&format!("| {} | {count} | {why} | {} |\n", code(&group.step), ids.join(", ")));
         }
     }
-    let faults: Vec<&CaseRecord> = records.iter().filter(|record| record.fault.is_some()).collect();
-    if !faults.is_empty() {
+    if errors > 0 {
         text.push_str("\n| case | fault | step |\n|---|---|---|\n");
-        for record in faults.iter().take(IDS_SHOWN_MAX) {
-            let Some(fault) = &record.fault else { continue };
-            let step = fault.step.clone().or_else(|| record.steps.last().map(|timed| step_name(&timed.step.id)));
-            let step = step.map_or(String::new(), |step| code(&step));
-            text.push_str(&format!("| {} | {} | {step} |\n", code(&record.case_id), code(&fault.message)));
+    }
+    let mut shown = 0;
+    for record in run.each()? {
+        let record = record?;
+        let Some(fault) = &record.fault else { continue };
+        let step = fault.step.clone().or_else(|| record.steps.last().map(|timed| step_name(&timed.step.id)));
+        let step = step.map_or(String::new(), |step| code(&step));
+        text.push_str(&format!("| {} | {} | {step} |\n", code(&record.case_id), code(&fault.message)));
+        shown += 1;
+        if shown == IDS_SHOWN_MAX.min(errors) {
+            break;
         }
     }
-    text
+    Ok(text)
 }
 
 fn comparison(found: &Comparison) -> String {

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod components;
+pub mod dataset;
 pub mod export;
 pub mod given;
 pub mod guests;

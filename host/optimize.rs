@@ -193,7 +193,7 @@ pub async fn plan_trial(place: &Place, options: &TrialOptions, say: &dyn Fn(&str
         scope,
         catalogue,
         baseline,
-        train: splits[0].cases.clone(),
+        train: splits[0].cases.to_vec(),
         held_out_cases: splits[1].cases.len() + splits[2].cases.len(),
         examples,
         leaks,
@@ -273,7 +273,7 @@ fn open(place: &Place, config: &Path, options: &TrialOptions) -> Result<Opened, 
 
 fn own(opened: &Opened) -> Result<Split, InputError> {
     let (cases, digest) = plan::cases(opened)?;
-    Ok(Split { cases, digest, config: json!(opened.config) })
+    Ok(Split { cases: Arc::new(cases), digest, config: json!(opened.config) })
 }
 
 /// Train, validation and test: the tenant's own, or those that are given.
@@ -287,7 +287,7 @@ fn splits(opened: [&Opened; 3], given: &Given) -> Result<[Split; 3], InputError>
     Ok(given::splits(file, &found[0].cases)?.map(|(cases, digest)| {
         let mut config = config.next().expect("a config a split");
         config["dataset"]["path"] = file.display().to_string().into();
-        Split { cases, digest, config }
+        Split { cases: Arc::new(cases), digest, config }
     }))
 }
 

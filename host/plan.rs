@@ -1,6 +1,7 @@
 //! From a config file to a run that is ready to start: reads, checks, grants, loads. Nothing is written for the run
 //! and no case is begun here.
 
+use crate::dataset::{DatasetFile, Wanted};
 use crate::guests::{self, Shipped};
 use crate::place::{Place, read_text};
 use crate::tenant_folder::{TenantFolder, plain};
@@ -8,6 +9,7 @@ use crate::{components, identity, services, variant};
 use fapo_core::case::{Case, read_dataset};
 use fapo_core::config::{EvalConfig, new_run_id, read_config};
 use fapo_core::grants::{Budget, COMPONENT_SCRIPT, Grant, OperatorFile};
+use fapo_core::ports::Cases;
 use fapo_core::tenant::{Gate, TenantManifest};
 use fapo_core::{InputError, digest};
 use fapo_engine::evaluate::{Earlier, Evaluation};
@@ -118,7 +120,7 @@ pub fn grant(place: &Place, config: EvalConfig, operator: OperatorFile) -> Resul
     Ok(Opened { config, folder, manifest, operator, grant })
 }
 
-/// Reads a tenant's dataset, and its digest.
+/// Reads a tenant's dataset as a whole, and its digest.
 ///
 /// # Errors
 /// It is missing or a row is wrong; named with its line.
@@ -128,17 +130,12 @@ pub fn cases(opened: &Opened) -> Result<(Vec<Case>, String), InputError> {
     Ok((dataset.cases, dataset.digest))
 }
 
-/// The planned cases: those named, or the first of all.
+/// A tenant's planned cases, read from where they stand.
 ///
 /// # Errors
-/// A named case is not in the dataset.
-pub fn planned(file: &str, all: Vec<Case>, limit: Option<usize>, ids: &[String]) -> Result<Vec<Case>, InputError> {
-    if let Some(unknown) = ids.iter().find(|id| all.iter().all(|case| case.case_id != **id)) {
-        return Err(InputError::new(format!("{file}, case {unknown:?}"), "there is no such case")
-            .hint("case ids are the `case_id` of the dataset's rows"));
-    }
-    let wanted = |case: &Case| ids.is_empty() || ids.contains(&case.case_id);
-    Ok(all.into_iter().filter(wanted).take(limit.unwrap_or(usize::MAX).max(1)).collect())
+/// The dataset is missing, a row is wrong, or a wanted case is not in it.
+pub fn dataset(opened: &Opened, wanted: Wanted<'_>) -> Result<DatasetFile, InputError> {
+    DatasetFile::open(&opened.folder, "dataset.path", &opened.config.dataset.path, wanted)
 }
 
 /// Compiles a tenant's components for `workers` cases at one time.
@@ -218,8 +215,7 @@ fn workers_of(maps: u32) -> u32 {
 pub async fn plan(place: &Place, options: &EvalOptions) -> Result<Plan, InputError> {
     let opened = open(place, &options.config)?;
     let Opened { config, folder, manifest, operator, grant } = &opened;
-    let (all, dataset_digest) = cases(&opened)?;
-    let cases = planned(&config.dataset.path, all, options.limit, &options.case_ids)?;
+    let cases = dataset(&opened, Wanted { limit: options.limit, case_ids: &options.case_ids })?;
     let (graph, prompts) = variant::read(folder, manifest, config)?;
     let (granted, replies) = services::open(place, operator, grant, folder)?;
     let workers = workers(config);
@@ -232,7 +228,7 @@ pub async fn plan(place: &Place, options: &EvalOptions) -> Result<Plan, InputErr
         }
         return Err(problem);
     }
-    let mut warnings = variant::missing_context(&definition, &cases);
+    let mut warnings = variant::missing_context(&definition, cases.keys());
     warnings.extend(replies.as_ref().and_then(|cache| cache.note()).map(str::to_string));
     if let Some(asked) = config.max_workers.filter(|asked| *asked > workers) {
         warnings.push(format!(
@@ -240,7 +236,7 @@ pub async fn plan(place: &Place, options: &EvalOptions) -> Result<Plan, InputErr
         ));
     }
     let profile = Value::Object(config.scoring_profile.clone());
-    let planned = identity::Planned { dataset: &dataset_digest, limit: options.limit, case_ids: &options.case_ids };
+    let planned = identity::Planned { dataset: cases.digest(), limit: options.limit, case_ids: &options.case_ids };
     let mut identity = identity::of(&chain, &scorer, &definition, &planned, &profile, &granted, grant);
     let first = digest::of_json(&identity);
     if options.epoch > 0 {
@@ -255,13 +251,13 @@ pub async fn plan(place: &Place, options: &EvalOptions) -> Result<Plan, InputErr
         "tenant_id": manifest.id, "provider": config.provider,
         "provider_settings": config.provider_settings, "dataset_path": config.dataset.path,
         "scoring_profile": config.scoring_profile, "max_workers": config.max_workers, "chain": config.chain,
-        "fapo": {"planned": cases.len(), "identity_digest": key, "identity": identity},
+        "fapo": {"planned": cases.count(), "identity_digest": key, "identity": identity},
     });
     let budget = opened.grant.budget.within(options.budget);
     services::check_prices(&manifest.id, &granted, &[budget, opened.grant.total])?;
     let evaluation = Evaluation {
         tenant_id: manifest.id.clone(),
-        cases,
+        cases: Arc::new(cases),
         definition,
         chain: Arc::new(chain),
         scorer: Arc::new(scorer),

@@ -1,6 +1,7 @@
 //! From a run on disk to the same run, ready to be run again: without its models, which is what `fapo replay` replays,
 //! or with them, to run on from steps that are given.
 
+use crate::dataset::Wanted;
 use crate::place::Place;
 use crate::plan::{self, Opened};
 use crate::split_runner::SPLITS;
@@ -53,7 +54,8 @@ pub async fn plan_diagnosis(
         InputError::new(format!("tenant {}", manifest.id), "declares no gold, so that nothing can be put in its place")
             .hint("say in tenant.toml what its steps should put out: [gold.steps] answer = \"${answer}\" and so on; docs/attribution.md")
     })?;
-    if let Some(case) = run.cases.iter().find(|case| case.split() == Some(SPLITS[2])) {
+    let cases = run.cases.all()?;
+    if let Some(case) = cases.iter().find(|case| case.split() == Some(SPLITS[2])) {
         let subject = format!("{}, case {:?}", folder.display(), case.case_id);
         return Err(InputError::new(subject, "is one of test, and whoever looks into it has seen it")
             .hint("look into a run on train: what is found there is what a change may be made by"));
@@ -62,8 +64,11 @@ pub async fn plan_diagnosis(
     std::fs::create_dir_all(&logs).map_err(|e| crate::place::unwritable(&logs, &e))?;
     let key = digest::of_json(&json!([stored.run_config["fapo"]["identity"], gold]));
     let log = logs.join(format!("{}-{}.jsonl", manifest.id, &key[7..19]));
-    let (run, records) = (Arc::new(run), stored.records.clone());
-    Ok(DiagnosisPlan { diagnosis: Diagnosis { run, records, gold, donors: Vec::new(), calls_max, log }, replies })
+    let (run, records, cases) = (Arc::new(run), stored.records()?, Arc::new(cases));
+    Ok(DiagnosisPlan {
+        diagnosis: Diagnosis { run, records, cases, gold, donors: Vec::new(), calls_max, log },
+        replies,
+    })
 }
 
 async fn again(
@@ -86,9 +91,9 @@ async fn again(
     let config = read_config(&format!("{subject}, run_config"), &config.to_string())?;
     let opened = plan::grant(place, config, place.read_operator()?)?;
     let Opened { config, folder: tenant, manifest, operator, grant } = &opened;
-    let (all, dataset) = plan::cases(&opened)?;
     let limit = stored.identity("limit").as_u64().and_then(|limit| usize::try_from(limit).ok());
     let case_ids: Vec<String> = serde_json::from_value(stored.identity("case_ids").clone()).unwrap_or_default();
+    let cases = plan::dataset(&opened, Wanted { limit, case_ids: &case_ids })?;
     let workers = plan::workers(config);
     let (chain, scorer) = plan::load(place, &opened, workers, None).await?;
     let definition = match of_trial(folder)? {
@@ -117,7 +122,7 @@ async fn again(
     let (granted, replies) =
         if connected { services::open(place, operator, grant, tenant)? } else { (recorded()?, None) };
     let profile = Value::Object(config.scoring_profile.clone());
-    let planned = identity::Planned { dataset: &dataset, limit, case_ids: &case_ids };
+    let planned = identity::Planned { dataset: cases.digest(), limit, case_ids: &case_ids };
     let now = identity::of(&chain, &scorer, &definition, &planned, &profile, &granted, grant);
     let changed = changed(stored, &now, connected);
     if !changed.is_empty() {
@@ -130,7 +135,7 @@ async fn again(
     let accounts = if connected { services::accounts(place, &manifest.id, grant)? } else { Vec::new() };
     let evaluation = Evaluation {
         tenant_id: manifest.id.clone(),
-        cases: plan::planned(&config.dataset.path, all, limit, &case_ids)?,
+        cases: Arc::new(cases),
         definition,
         chain: Arc::new(chain),
         scorer: Arc::new(scorer),

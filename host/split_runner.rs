@@ -7,12 +7,12 @@ use fapo_core::case::Case;
 use fapo_core::gold::GoldSpec;
 use fapo_core::grants::Grant;
 use fapo_core::held_out::HeldOut;
-use fapo_core::ports::{BoxFuture, Chain, Scorer};
+use fapo_core::ports::{BoxFuture, Cases, Chain, Scorer};
 use fapo_core::run::CaseRecord;
 use fapo_core::variant::ReviewedVariant;
 use fapo_core::{InputError, digest};
 use fapo_engine::account::Account;
-use fapo_engine::evaluate::{Earlier, Evaluation, Granted, RunEvent, evaluate};
+use fapo_engine::evaluate::{Earlier, Evaluation, Granted, RunEvent, evaluate_keeping};
 use fapo_engine::files::{BoundedFiles, SystemClock};
 use fapo_engine::intervene::{self, Diagnosis};
 use fapo_engine::optimize::{Splits, TrialCalls};
@@ -44,7 +44,7 @@ pub struct SplitProgress<'a> {
 
 /// One split with how it is run.
 pub(crate) struct Split {
-    pub(crate) cases: Vec<Case>,
+    pub(crate) cases: Arc<Vec<Case>>,
     /// Digest of its rows.
     pub(crate) digest: String,
     /// The eval config it comes from.
@@ -118,7 +118,7 @@ impl SplitRunner {
                 "max_workers": self.workers, "chain": split.config["chain"],
                 "fapo": {"planned": split.cases.len(), "identity_digest": digest::of_json(&identity), "identity": identity},
             }),
-            cases: split.cases.clone(),
+            cases: Arc::clone(&split.cases) as Arc<dyn Cases>,
             definition: definition.clone(),
             chain: Arc::clone(&self.chain),
             scorer: Arc::clone(&self.scorer),
@@ -145,20 +145,21 @@ impl SplitRunner {
         part: Option<&BTreeSet<String>>,
     ) -> Result<Vec<CaseRecord>, InputError> {
         let evaluation = self.evaluation(at, variant, folder, part);
-        let (run_folder, planned) = (evaluation.folder.clone(), part.map_or(evaluation.cases.len(), BTreeSet::len));
+        let (run_folder, planned) =
+            (evaluation.folder.clone(), part.map_or(self.splits[at].cases.len(), BTreeSet::len));
         let variant = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let completed = AtomicUsize::new(0);
-        let observe = |event: RunEvent<'_>| {
-            let more = if let RunEvent::Started { finished, .. } = event { finished.len() } else { 1 };
+        let observe = |event: &RunEvent<'_>| {
+            let more = usize::from(!matches!(event, RunEvent::Started { .. }));
             let completed = completed.fetch_add(more, Ordering::Relaxed) + more;
             (self.watch)(&SplitProgress { variant, split: SPLITS[at], completed, planned });
         };
-        let report = evaluate(&Arc::new(evaluation), &observe).await?;
+        let (report, records) = evaluate_keeping(&Arc::new(evaluation), &observe).await?;
         // A run of all takes over what a run of a part paid for.
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(run_folder, TrialCalls::of(&report.records));
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(run_folder, TrialCalls::of(&records));
         let name = format!("split {}", SPLITS[at]);
         // An outage says nothing about a variant: it ends the trial and no score is made of it.
-        if let Some(fault) = report.records.iter().filter_map(|r| r.fault.as_ref()).find(|f| f.is_infrastructure()) {
+        if let Some(fault) = records.iter().filter_map(|r| r.fault.as_ref()).find(|f| f.is_infrastructure()) {
             self.spent.fetch_or(fault.kind.is_spent(), Ordering::Relaxed);
             let message = format!("cases could not be run: {}", fault.message);
             let hint = fault.hint.as_deref().unwrap_or("look into it; the same command goes on");
@@ -167,7 +168,7 @@ impl SplitRunner {
         if report.stopped && (part.is_none() || self.stop.is_set()) {
             return Err(InputError::new(name, "was stopped").hint("the same command goes on"));
         }
-        Ok(report.records)
+        Ok(records)
     }
 
     /// Notes that the split marked test was read.
@@ -225,7 +226,15 @@ impl Splits for SplitRunner {
             let Some(gold) = self.gold.clone().filter(|_| self.diagnosis_calls > 0) else { return Ok(None) };
             let run = Arc::new(self.evaluation(0, variant, folder, None));
             let (log, calls_max) = (folder.join(intervene::REPLAYS), self.diagnosis_calls);
-            let diagnosis = Diagnosis { run, records: records.to_vec(), gold, donors, calls_max, log: log.clone() };
+            let diagnosis = Diagnosis {
+                run,
+                records: records.to_vec(),
+                cases: Arc::clone(&self.splits[0].cases),
+                gold,
+                donors,
+                calls_max,
+                log: log.clone(),
+            };
             let variant = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let observe = |completed: usize, planned: usize| {
                 (self.watch)(&SplitProgress { variant, split: REPLAYS, completed, planned });

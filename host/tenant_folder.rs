@@ -7,6 +7,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use fapo_core::InputError;
 use fapo_core::tenant::{TenantManifest, read_manifest};
+use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
 
@@ -64,12 +65,12 @@ impl TenantFolder {
         names
     }
 
-    /// Bytes of a file of this tenant. `path` counts from the repository's root; `field` is where it was named.
+    /// A file of this tenant, open for reading. `path` counts from the repository's root; `field` is where it was named.
     ///
     /// # Errors
-    /// It leaves the folder, is missing, no regular file, or too large.
-    pub fn bytes(&self, field: &str, path: &str) -> Result<Vec<u8>, InputError> {
-        let subject = format!("tenant {}, field `{field}`, {path}", self.id);
+    /// It leaves the folder, is missing, no regular file, or larger than `bytes_max`.
+    pub fn file(&self, field: &str, path: &str, bytes_max: u64) -> Result<File, InputError> {
+        let subject = self.subject(field, path);
         let inner = self.inside(path).ok_or_else(|| self.leaves(field, path))?;
         let wrong = |e: std::io::Error| match e.kind() {
             // What cap-std answers where a link or `..` leads out of the folder.
@@ -78,7 +79,7 @@ impl TenantFolder {
                 .hint("paths count from the repository's root; correct the field or make the file"),
         };
         let unfit = || {
-            InputError::new(&subject, format!("is no regular file of at most {FILE_BYTES_MAX} bytes"))
+            InputError::new(&subject, format!("is no regular file of at most {bytes_max} bytes"))
                 .hint("put a plain file in its place")
         };
         // Before opening, because opening a pipe would wait for its other end; after, because a name may be swapped.
@@ -87,12 +88,25 @@ impl TenantFolder {
         }
         let file = self.dir.open(&inner).map_err(wrong)?;
         let meta = file.metadata().map_err(wrong)?;
-        if !meta.is_file() || meta.len() > FILE_BYTES_MAX {
+        if !meta.is_file() || meta.len() > bytes_max {
             return Err(unfit());
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
-        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(wrong)?;
+        Ok(file.into_std())
+    }
+
+    /// Bytes of a file of this tenant, as [`file`](Self::file) opens it.
+    ///
+    /// # Errors
+    /// As there, for files of up to 256 MiB.
+    pub fn bytes(&self, field: &str, path: &str) -> Result<Vec<u8>, InputError> {
+        let mut bytes = Vec::new();
+        let read = self.file(field, path, FILE_BYTES_MAX)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes);
+        read.map_err(|e| InputError::new(self.subject(field, path), e.to_string()))?;
         Ok(bytes)
+    }
+
+    fn subject(&self, field: &str, path: &str) -> String {
+        format!("tenant {}, field `{field}`, {path}", self.id)
     }
 
     /// As [`bytes`](Self::bytes), for UTF-8 text.
@@ -102,11 +116,8 @@ impl TenantFolder {
     pub fn text(&self, field: &str, path: &str) -> Result<String, InputError> {
         String::from_utf8(self.bytes(field, path)?).map_err(|e| {
             let at = e.utf8_error().valid_up_to();
-            InputError::new(
-                format!("tenant {}, field `{field}`, {path}", self.id),
-                format!("is not UTF-8 at byte {at}"),
-            )
-            .hint("save the file as UTF-8")
+            InputError::new(self.subject(field, path), format!("is not UTF-8 at byte {at}"))
+                .hint("save the file as UTF-8")
         })
     }
 

@@ -1,8 +1,8 @@
 //! A variant read from a tenant's files: graph, prompts and parameters, checked before any case.
 
+use crate::dataset::ContextKeys;
 use crate::tenant_folder::TenantFolder;
 use fapo_core::InputError;
-use fapo_core::case::Case;
 use fapo_core::config::EvalConfig;
 use fapo_core::grants::Grant;
 use fapo_core::ports::{Chain, Definition};
@@ -129,22 +129,20 @@ fn beyond_grants(file: &str, graph: &GraphSpec, grant: &Grant) -> Vec<InputError
 }
 
 /// A warning for each context key that a prompt of the graph names and some cases lack, with their number.
-pub fn missing_context(definition: &Definition, cases: &[Case]) -> Vec<String> {
+pub fn missing_context(definition: &Definition, found: &ContextKeys) -> Vec<String> {
     let used: BTreeSet<&str> = definition.graph.nodes.iter().filter_map(|n| n.prompt.as_deref()).collect();
     let mut warnings = Vec::new();
     for prompt in definition.prompts.iter().filter(|p| used.contains(p.name.as_str())) {
         let keys: BTreeSet<&str> = prompt.placeholders().filter(|key| step_reference(key).is_none()).collect();
         for key in keys {
-            let lacking = cases.iter().filter(|case| !case.context.iter().any(|(name, _)| name == key)).count();
+            let lacking = found.cases - found.with.get(key).copied().unwrap_or_default();
             if lacking > 0 {
-                let known: BTreeSet<&str> =
-                    cases.iter().flat_map(|case| &case.context).map(|(name, _)| name.as_str()).collect();
-                let known: Vec<&str> = known.into_iter().take(KEYS_SHOWN_MAX).collect();
+                let known: Vec<&str> = found.with.keys().take(KEYS_SHOWN_MAX).map(String::as_str).collect();
                 warnings.push(format!(
                     "prompt {}: ${{{key}}} is in the context of {} of {} cases, it is empty in the other {lacking}; context keys: {}",
                     prompt.name,
-                    cases.len() - lacking,
-                    cases.len(),
+                    found.cases - lacking,
+                    found.cases,
                     known.join(", ")
                 ));
             }

@@ -46,7 +46,7 @@ impl Attribute {
                 "attribution needs the labels: bring the dataset back, or evaluate again with the one that stands",
             )
         })?;
-        let mut found = attribute(&cases, &stored.records);
+        let mut found = attribute(&cases, &stored.records()?);
         let interventions = match self.intervene {
             true => Some(self.look_into(place, &stored, printer).await?),
             false => None,

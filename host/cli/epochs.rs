@@ -7,9 +7,9 @@ use super::{Exit, eval, live};
 use crate::place::Place;
 use crate::plan::{EvalOptions, Plan, plan};
 use fapo_core::InputError;
-use fapo_core::run::CaseRecord;
+use fapo_core::ports::Cases;
 use fapo_core::stats::{clustered_estimate, smallest_difference};
-use std::collections::BTreeMap;
+use fapo_engine::figures::RunFigures;
 use std::time::{Duration, Instant};
 
 /// Cases listed that did not score the same in every epoch.
@@ -28,7 +28,7 @@ pub(super) async fn run(
     gated: bool,
     printer: Printer,
 ) -> Result<Exit, InputError> {
-    let mut all: Vec<Vec<CaseRecord>> = Vec::new();
+    let mut all = Vec::new();
     let mut worst = Exit::Done;
     let until = minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
     for epoch in 0..epochs {
@@ -54,10 +54,10 @@ pub(super) async fn run(
         if report.stopped {
             return Ok(worst);
         }
-        all.push(report.records);
-    }
-    if epochs > 1 {
-        print(&all, printer);
+        all.push(report.figures);
+        if epoch + 1 == epochs && epochs > 1 {
+            print(&all, evaluation.cases.as_ref(), printer)?;
+        }
     }
     Ok(worst)
 }
@@ -73,22 +73,22 @@ fn worse(a: Exit, b: Exit) -> Exit {
     if rank(b) > rank(a) { b } else { a }
 }
 
-fn print(epochs: &[Vec<CaseRecord>], printer: Printer) {
-    let mut by_case: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for record in epochs.iter().flatten() {
-        by_case.entry(&record.case_id).or_default().push(record.composite());
-    }
-    let clusters: Vec<Vec<f64>> = by_case.values().cloned().collect();
+/// Sums up epochs that all came to their end: their cases are the same, at the same positions.
+fn print(epochs: &[RunFigures], cases: &dyn Cases, printer: Printer) -> Result<(), InputError> {
+    let scores = |at: usize| epochs.iter().map(|figures| figures.composites()[at]).collect();
+    let clusters: Vec<Vec<f64>> = (0..cases.count()).map(scores).collect();
     let estimate = clustered_estimate(&clusters);
-    let unsteady: Vec<String> = by_case
-        .iter()
-        .filter(|(_, scores)| scores.iter().any(|score| *score != scores[0]))
-        .map(|(id, _)| (*id).to_string())
-        .collect();
+    let mut unsteady = Vec::new();
+    for (at, scores) in clusters.iter().enumerate() {
+        if scores.iter().any(|score| *score != scores[0]) {
+            unsteady.push(cases.at(at)?.case_id.clone());
+        }
+    }
+    unsteady.sort();
     let line = EpochsLine {
         epochs: epochs.len() as u64,
-        cases: by_case.len() as u64,
-        means: epochs.iter().map(|records| mean(records)).collect(),
+        cases: clusters.len() as u64,
+        means: epochs.iter().map(|figures| mean(figures.composites())).collect(),
         composite: Mean { mean: estimate.map(|e| e.mean), ci: estimate.and_then(|e| e.ci) },
         smallest_difference: smallest_difference(&clusters.iter().map(|scores| noise(scores)).collect::<Vec<_>>()),
         unsteady,
@@ -111,10 +111,11 @@ fn print(epochs: &[Vec<CaseRecord>], printer: Printer) {
     printer.text("");
     printer.table(&["", ""], rows);
     printer.line(&Line::Epochs(line));
+    Ok(())
 }
 
-fn mean(records: &[CaseRecord]) -> f64 {
-    records.iter().map(CaseRecord::composite).sum::<f64>() / records.len().max(1) as f64
+fn mean(composites: &[f64]) -> f64 {
+    composites.iter().sum::<f64>() / composites.len().max(1) as f64
 }
 
 /// The root mean square of the differences between all pairs of a case's scores.

@@ -4,11 +4,13 @@ use super::lines::{Line, PlanLine, PlannedNode};
 use super::printer::Printer;
 use super::report::{RunView, print_run};
 use super::{Exit, epochs};
+use crate::dataset::Wanted;
 use crate::place::Place;
 use crate::plan::{EvalOptions, Plan, plan};
 use crate::variant::calling_nodes;
 use fapo_core::InputError;
 use fapo_core::grants::{Budget, ModelRoute};
+use fapo_core::ports::Cases;
 use fapo_core::price::Money;
 use fapo_engine::evaluate::{Earlier, Evaluation, Retry, RunReport};
 use serde_json::{Value, json};
@@ -100,9 +102,13 @@ impl Eval {
         let named = |which: &&String| matches!(retry(which), Retry::Case(_));
         let Some(_) = self.retry.iter().find(named) else { return Ok(()) };
         let opened = crate::plan::open(place, &self.config)?;
-        let (cases, _) = crate::plan::cases(&opened)?;
-        let unknown = self.retry.iter().filter(named).find(|id| cases.iter().all(|case| case.case_id != **id));
-        unknown.map_or(Ok(()), |id| {
+        let cases = crate::plan::dataset(&opened, Wanted::default())?;
+        let mut unknown: Vec<&String> = self.retry.iter().filter(named).collect();
+        for index in 0..cases.count() {
+            let case = cases.at(index)?;
+            unknown.retain(|id| **id != case.case_id);
+        }
+        unknown.first().map_or(Ok(()), |id| {
             Err(InputError::new(
                 format!("--retry {id}"),
                 "is neither `errors`, nor `failed`, nor a case of the dataset",
@@ -122,27 +128,24 @@ fn retry(which: &str) -> Retry {
 
 /// Prints a run at its end and says how it ended.
 pub(super) fn print_end(report: &RunReport, evaluation: &Evaluation, printer: Printer) -> Exit {
-    let planned = evaluation.cases.len();
+    let planned = evaluation.cases.count();
     if report.stopped {
-        let left = planned - report.records.len();
+        let left = planned - report.figures.completed();
         printer.note(&format!("stopped: {left} cases are left; the same command goes on"));
     }
     let view = RunView {
         run_id: &report.run_id,
         planned,
-        records: &report.records,
+        figures: &report.figures,
         resumed: report.resumed,
         dir: evaluation.folder.display().to_string(),
     };
-    print_run(&view, &evaluation.cases, printer);
-    let mut faults = report.records.iter().filter_map(|r| r.fault.as_ref()).peekable();
-    if !report.stopped && faults.peek().is_none() {
-        return Exit::Done;
+    print_run(&view, printer);
+    match (report.stopped, report.figures.errors) {
+        (false, 0) => Exit::Done,
+        _ if report.figures.spent => Exit::Budget,
+        _ => Exit::Partial,
     }
-    if faults.any(|fault| fault.kind.is_spent()) {
-        return Exit::Budget;
-    }
-    Exit::Partial
 }
 
 fn print_plan(plan: &Plan, printer: Printer) -> Result<(), InputError> {
@@ -151,7 +154,7 @@ fn print_plan(plan: &Plan, printer: Printer) -> Result<(), InputError> {
     }
     let evaluation = &plan.evaluation;
     let done = fapo_engine::evaluate::finished(evaluation)?;
-    let (planned, open) = (evaluation.cases.len(), evaluation.cases.len() - done);
+    let (planned, open) = (evaluation.cases.count(), evaluation.cases.count() - done);
     let nodes: Vec<PlannedNode> = calling_nodes(&evaluation.definition.graph)
         .into_iter()
         .map(|(node, alias)| {

@@ -3,11 +3,11 @@
 use super::Exit;
 use super::lines::Line;
 use super::printer::Printer;
-use super::show::cases;
+use super::show::dataset;
 use crate::export::{csv, junit, markdown};
 use crate::place::{Place, unwritable};
 use fapo_core::InputError;
-use fapo_core::ports::RunFiles;
+use fapo_core::ports::{Cases, RunFiles};
 use fapo_engine::compare::compare;
 use fapo_engine::files::DiskFiles;
 use fapo_engine::stored::read_run;
@@ -50,12 +50,13 @@ impl Export {
         }
         let run = read_run(&self.run)?;
         let text = match self.format {
-            Format::Junit => junit(&run),
-            Format::Csv => csv(&run),
+            Format::Junit => junit(&run)?,
+            Format::Csv => csv(&run)?,
             Format::Markdown => {
                 let baseline = self.baseline.as_deref().map(read_run).transpose()?;
                 let found = baseline.map(|baseline| compare(&baseline, &run)).transpose()?;
-                markdown(&run, &cases(place, &run).unwrap_or_default(), found.as_ref())
+                let cases = dataset(place, &run);
+                markdown(&run, cases.as_ref().map(|cases| cases as &dyn Cases), found.as_ref())?
             }
         };
         match self.out {

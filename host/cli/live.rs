@@ -126,12 +126,16 @@ impl Live {
     fn event(&self, event: &RunEvent<'_>) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            RunEvent::Started { run_id, planned, finished } => {
+            RunEvent::Started { run_id, planned } => {
                 counts.run_id = (*run_id).to_string();
                 counts.planned = *planned;
-                finished.iter().for_each(|record| counts.add(record));
                 if let Some(bar) = &self.bar {
                     bar.set_length(*planned as u64);
+                }
+            }
+            RunEvent::Resumed { record } => {
+                counts.add(record);
+                if let Some(bar) = &self.bar {
                     bar.set_position(counts.completed as u64);
                     bar.reset_eta();
                 }

@@ -10,6 +10,7 @@ use crate::optimize::{TrialOptions, TrialPlan, plan_trial};
 use crate::place::Place;
 use crate::split_runner::SPLITS;
 use fapo_core::InputError;
+use fapo_core::attribution::FailureCounts;
 use fapo_core::price::Money;
 use fapo_core::run::CaseRecord;
 use fapo_core::selection::{PAPER_VARIANTS, Policy};
@@ -287,7 +288,7 @@ fn show(event: &TrialEvent<'_>, trial: &Trial, limits: &Value, policy: Policy, p
 
 /// Where the baseline loses, and one of its failed cases in full.
 fn show_failures(records: &[CaseRecord], trial: &Trial, limits: &Value, printer: Printer) {
-    print_failing_steps(&trial.train, records, printer);
+    print_failing_steps(&FailureCounts::of(&trial.train, records), printer);
     if let Some(record) = records.iter().find(|r| r.fault.is_none() && r.composite() < 100.0) {
         printer.text("\nthe first failed case of train in full:\n");
         print_case(record, limits, printer);

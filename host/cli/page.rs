@@ -4,15 +4,13 @@ use super::Exit;
 use super::diff;
 use super::lines::Line;
 use super::printer::Printer;
-use super::report::{RunView, usage};
 use super::show::cases;
 use super::trial_report::{self, definition, json_file};
-use crate::page::{self, Change, RunFigures, TrialFigures};
+use crate::page::{self, Change, TrialFigures};
 use crate::place::{Place, unwritable};
 use crate::study::Table;
 use fapo_core::InputError;
 use fapo_core::ports::{Definition, RunFiles};
-use fapo_engine::artifacts::breakdown_averages;
 use fapo_engine::files::DiskFiles;
 use fapo_engine::optimize::Attempt;
 use fapo_engine::stored::read_run;
@@ -62,24 +60,8 @@ fn of_study(folder: &Path) -> Result<String, InputError> {
 
 fn of_run(place: &Place, folder: &Path) -> Result<String, InputError> {
     let stored = read_run(folder)?;
-    let view =
-        RunView { run_id: "", planned: stored.planned, records: &stored.records, resumed: 0, dir: String::new() };
-    let (composite, used) = (view.composite(), usage(&stored.records));
-    let over_planned = |mean: f64| mean * stored.records.len() as f64 / stored.planned.max(1) as f64;
-    let figures = RunFigures {
-        composite: composite.mean,
-        ci: composite.ci,
-        errors: view.errors() as u64,
-        calls: [used.calls, used.paid, used.cached],
-        tokens: [used.prompt_tokens, used.completion_tokens],
-        calls_without_usage: used.calls_without_usage,
-        dollars: [used.cost, used.saved],
-        metrics: breakdown_averages(&stored.records)
-            .into_iter()
-            .map(|(name, mean)| (name, over_planned(mean)))
-            .collect(),
-    };
-    page::run(&stored, &cases(place, &stored).unwrap_or_default(), &figures)
+    let (cases, records) = (cases(place, &stored).unwrap_or_default(), stored.records()?);
+    page::run(&stored, &cases, &records)
 }
 
 fn of_trial(folder: &Path) -> Result<String, InputError> {

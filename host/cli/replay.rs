@@ -3,7 +3,7 @@
 use super::Exit;
 use super::lines::{Line, ReplayDifference, ReplayLine, ReplayStatus};
 use super::printer::Printer;
-use super::show::record_of;
+use super::show::records_of;
 use crate::place::Place;
 use crate::replay::plan;
 use fapo_core::InputError;
@@ -35,11 +35,8 @@ impl ReplayRun {
     pub(super) async fn run(self, place: &Place, printer: Printer) -> Result<Exit, InputError> {
         let stored = read_run(&self.run)?;
         let records: Vec<CaseRecord> = match self.case.is_empty() {
-            true => stored.records.clone(),
-            false => {
-                let named = self.case.iter().map(|id| record_of(&self.run, &stored, id).cloned());
-                named.collect::<Result<_, _>>()?
-            }
+            true => stored.records()?,
+            false => records_of(&self.run, &stored, &self.case)?,
         };
         let evaluation = plan(place, &self.run, &stored).await?;
         let replays = replay(&evaluation.into(), records).await;

@@ -2,19 +2,14 @@
 
 use super::lines::{CaseDetailLine, FailingStepLine, Line, Mean, RunLine, UsageLine};
 use super::printer::Printer;
-use fapo_core::attribution::failing_steps;
-use fapo_core::case::Case;
-use fapo_core::fault::{Fault, step_name};
+use fapo_core::attribution::FailureCounts;
+use fapo_core::fault::step_name;
 use fapo_core::ports::ResourceUse;
 use fapo_core::price::Money;
-use fapo_core::run::{CaseRecord, cost};
-use fapo_core::stats::composite_estimate;
-use fapo_engine::artifacts::breakdown_averages;
+use fapo_core::run::CaseRecord;
+use fapo_engine::figures::{FaultCounts, FaultGroup, RunFigures, RunUsage};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
 
-/// Case ids shown with a failing step.
-const CASES_SHOWN_MAX: usize = 5;
 /// Characters shown of a fault's message.
 const TEXT_CHARS_MAX: usize = 400;
 /// Kinds of fault listed.
@@ -25,40 +20,30 @@ pub(super) struct RunView<'a> {
     pub(super) run_id: &'a str,
     /// Planned cases: the denominator of every mean.
     pub(super) planned: usize,
-    /// In dataset order.
-    pub(super) records: &'a [CaseRecord],
+    /// What its records come to.
+    pub(super) figures: &'a RunFigures,
     /// Cases that an earlier start had finished.
     pub(super) resumed: usize,
     pub(super) dir: String,
 }
 
-impl RunView<'_> {
-    pub(super) fn errors(&self) -> usize {
-        self.records.iter().filter(|r| r.fault.is_some()).count()
-    }
-
-    /// Composite over planned cases: one that has not run counts as 0, and there is no interval then.
-    pub(super) fn composite(&self) -> Mean {
-        let values: Vec<f64> = self.records.iter().map(CaseRecord::composite).collect();
-        if values.len() < self.planned {
-            return Mean { mean: Some(values.iter().sum::<f64>() / self.planned as f64), ci: None };
-        }
-        let estimate = composite_estimate(&values);
-        Mean { mean: estimate.map(|e| e.mean), ci: estimate.and_then(|e| e.ci) }
-    }
+/// Composite over planned cases: one that has not run counts as 0, and there is no interval then.
+pub(super) fn composite(figures: &RunFigures, planned: usize) -> Mean {
+    let estimate = figures.composite(planned);
+    Mean { mean: estimate.map(|e| e.mean), ci: estimate.and_then(|e| e.ci) }
 }
 
 /// Prints a run; its line for programs comes last.
-pub(super) fn print_run(run: &RunView<'_>, cases: &[Case], printer: Printer) {
-    let (errors, composite, usage) = (run.errors(), run.composite(), usage(run.records));
-    let number = |value: f64| format!("{value:.2}");
+pub(super) fn print_run(run: &RunView<'_>, printer: Printer) {
+    let (figures, usage) = (run.figures, UsageLine::of(&run.figures.usage));
+    let composite = composite(figures, run.planned);
     let mut rows = vec![
         vec!["run".to_string(), run.run_id.to_string()],
-        vec!["cases".into(), cases_text(run, errors)],
+        vec!["cases".into(), cases_text(run)],
         vec!["composite".into(), mean_text(composite)],
     ];
-    for (name, mean) in breakdown_averages(run.records) {
-        rows.push(vec![format!("  {name}"), number(mean * run.records.len() as f64 / run.planned.max(1) as f64)]);
+    for (name, mean) in figures.metrics(run.planned) {
+        rows.push(vec![format!("  {name}"), format!("{mean:.2}")]);
     }
     let retries = match usage.requests.saturating_sub(usage.paid) {
         0 => String::new(),
@@ -74,21 +59,22 @@ pub(super) fn print_run(run: &RunView<'_>, cases: &[Case], printer: Printer) {
     rows.extend(cost_text(&usage).map(|text| vec!["cost".into(), text]));
     rows.push(vec!["folder".into(), run.dir.clone()]);
     printer.table(&["", ""], rows);
-    print_faults(run.records, printer);
-    print_failing_steps(cases, run.records, printer);
+    print_faults(&figures.faults, printer);
+    print_failing_steps(&figures.failures, printer);
     printer.line(&Line::Usage(usage));
     printer.line(&Line::Run(RunLine {
         run_id: run.run_id.into(),
         planned: run.planned as u64,
-        completed: run.records.len() as u64,
-        errors: errors as u64,
+        completed: figures.completed() as u64,
+        errors: figures.errors as u64,
         composite,
         dir: run.dir.clone(),
     }));
 }
 
-fn cases_text(run: &RunView<'_>, errors: usize) -> String {
-    let mut text = format!("{} planned, {} completed, {errors} with a fault", run.planned, run.records.len());
+fn cases_text(run: &RunView<'_>) -> String {
+    let (completed, errors) = (run.figures.completed(), run.figures.errors);
+    let mut text = format!("{} planned, {completed} completed, {errors} with a fault", run.planned);
     if run.resumed > 0 {
         text.push_str(&format!(", {} of an earlier start", run.resumed));
     }
@@ -127,71 +113,61 @@ fn cost_text(usage: &UsageLine) -> Option<String> {
     ))
 }
 
-pub(super) fn usage(records: &[CaseRecord]) -> UsageLine {
-    let calls = || records.iter().flat_map(CaseRecord::model_calls);
-    let judged = || records.iter().flat_map(|record| &record.judge_calls);
-    UsageLine {
-        calls: calls().count() as u64,
-        judge_calls: judged().count() as u64,
-        judge_off_choice: judged().filter(|judged| judged.is_off_choice()).count() as u64,
-        paid: records.iter().map(CaseRecord::paid_calls).sum(),
-        cached: calls().filter(|c| c.cached).count() as u64,
-        requests: calls().map(|c| u64::from(c.attempts)).sum(),
-        prompt_tokens: calls().filter_map(|c| c.usage).map(|u| u.prompt_tokens).sum(),
-        completion_tokens: calls().filter_map(|c| c.usage).map(|u| u.completion_tokens).sum(),
-        calls_without_usage: calls().filter(|c| c.usage.is_none() && c.reply.is_some()).count() as u64,
-        cost: cost(calls().filter(|c| c.is_paid())).map(Money::in_dollars),
-        saved: cost(calls().filter(|c| c.cached)).map(Money::in_dollars),
+impl UsageLine {
+    pub(super) fn of(usage: &RunUsage) -> Self {
+        UsageLine {
+            calls: usage.calls,
+            judge_calls: usage.judge_calls,
+            judge_off_choice: usage.judge_off_choice,
+            paid: usage.paid,
+            cached: usage.cached,
+            requests: usage.requests,
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            calls_without_usage: usage.calls_without_usage,
+            cost: usage.cost.map(Money::in_dollars),
+            saved: usage.saved.map(Money::in_dollars),
+        }
     }
 }
 
 /// Faults with their numbers; equal messages are one row. Hints follow, each once.
-fn print_faults(records: &[CaseRecord], printer: Printer) {
-    let mut groups: BTreeMap<(String, &str), (usize, &str)> = BTreeMap::new();
-    let mut hints = BTreeSet::new();
-    for record in records {
-        if let Some(Fault { phase, kind, message, hint, .. }) = &record.fault {
-            let word = |value: Value| value.as_str().unwrap_or_default().to_string();
-            let key = (format!("{}, {}", word(json!(phase)), word(json!(kind))), message.as_str());
-            groups.entry(key).or_insert((0, &record.case_id)).0 += 1;
-            hints.extend(hint.as_deref());
-        }
-    }
-    if groups.is_empty() {
+fn print_faults(faults: &FaultCounts, printer: Printer) {
+    let groups = faults.groups();
+    if groups.len() == 0 {
         return;
     }
     printer.text("");
-    let more = groups.len().saturating_sub(FAULTS_SHOWN_MAX);
-    for ((what, message), (cases, first)) in groups.into_iter().take(FAULTS_SHOWN_MAX) {
+    let more = groups.len().saturating_sub(FAULTS_SHOWN_MAX) + faults.beyond();
+    for FaultGroup { what, message, cases, first } in groups.take(FAULTS_SHOWN_MAX) {
         let several = if cases == 1 { String::new() } else { format!(" and {} more", cases - 1) };
         printer.text(&format!(" fault of case {first}{several} ({what}): {}", cut(message)));
     }
     if more > 0 {
         printer.text(&format!(" and {more} further kinds of fault"));
     }
-    for hint in hints {
+    for hint in faults.hints() {
         printer.text(&format!(" hint: {hint}"));
     }
 }
 
 /// Steps with the cases that failed there, the largest group first.
-pub(super) fn print_failing_steps(cases: &[Case], records: &[CaseRecord], printer: Printer) {
-    let steps = failing_steps(cases, records);
+pub(super) fn print_failing_steps(failures: &FailureCounts, printer: Printer) {
+    let steps = failures.steps();
     if steps.is_empty() {
         return;
     }
     printer.text("");
     let rows = steps.iter().map(|group| {
-        let shown: Vec<&str> = group.case_ids.iter().take(CASES_SHOWN_MAX).map(String::as_str).collect();
-        vec![group.step.clone(), group.case_ids.len().to_string(), group.cause.why().into(), shown.join(", ")]
+        vec![group.step.clone(), group.cases.to_string(), group.cause.why().into(), group.case_ids.join(", ")]
     });
     printer.table(&["failing step", "cases", "why", "for example"], rows.collect());
     for group in steps {
         printer.line(&Line::FailingStep(FailingStepLine {
             step: group.step,
             why: group.cause.why().into(),
-            cases: group.case_ids.len() as u64,
-            case_ids: group.case_ids.into_iter().take(CASES_SHOWN_MAX).collect(),
+            cases: group.cases as u64,
+            case_ids: group.case_ids,
         }));
     }
 }
@@ -252,7 +228,7 @@ pub(super) fn print_case(record: &CaseRecord, limits: &Value, printer: Printer) 
     print_limits(&used, printer);
     print_logs(record, printer);
     printer.line(&Line::CaseDetail(CaseDetailLine {
-        result: record.result_row(),
+        result: json!(record.result_row()),
         steps: json!(record.steps),
         calls: json!(record.calls),
         limits: used,

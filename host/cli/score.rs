@@ -86,7 +86,7 @@ impl ScoreOutputs {
                 "fapo": {"planned": cases.len(), "identity_digest": digest::of_json(&identity), "identity": identity},
             }),
             tenant_id: manifest.id,
-            cases,
+            cases: Arc::new(cases),
             definition: RecordedOutputs::definition(),
             chain: Arc::new(recorded),
             scorer: Arc::new(scorer),

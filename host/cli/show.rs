@@ -5,15 +5,17 @@ use super::lines::{CaseLine, CheckLine, CheckStatus, Line};
 use super::printer::Printer;
 use super::report::{RunView, print_case, print_run};
 use super::trial_report;
+use crate::dataset::{DatasetFile, Wanted};
 use crate::place::Place;
-use crate::plan;
 use crate::tenant_folder::TenantFolder;
 use fapo_core::InputError;
-use fapo_core::case::{Case, read_dataset};
+use fapo_core::case::Case;
 use fapo_core::names::is_name;
+use fapo_core::ports::Cases;
 use fapo_core::run::{CaseRecord, PASSED};
 use fapo_engine::optimize::derive;
 use fapo_engine::stored::{StoredRun, read_run};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Show a run; with --cases a page of its cases; with --case one case in full: steps, prompts as rendered, passages, limits used. Show a trial, and make
@@ -50,30 +52,33 @@ impl Show {
         }
         let stored = read_run(&self.run)?;
         if self.cases {
-            self.list(&stored, printer);
+            self.list(&stored, printer)?;
             return Ok(Exit::Done);
         }
         if self.case.is_empty() {
-            print_stored(place, &self.run, &stored, printer);
+            print_stored(place, &self.run, &stored, printer)?;
             return Ok(Exit::Done);
         }
-        for id in &self.case {
-            let record = record_of(&self.run, &stored, id)?;
-            print_case(record, &stored.run_config["fapo"]["identity"]["limits"], printer);
+        for record in records_of(&self.run, &stored, &self.case)? {
+            print_case(&record, &stored.run_config["fapo"]["identity"]["limits"], printer);
         }
         Ok(Exit::Done)
     }
 
     /// One page of the run's cases in dataset order.
-    fn list(&self, stored: &StoredRun, printer: Printer) {
-        let wanted = |record: &&CaseRecord| !self.failed || record.composite() < PASSED;
-        let of_all = stored.records.iter().filter(wanted).count() as u64;
+    fn list(&self, stored: &StoredRun, printer: Printer) -> Result<(), InputError> {
         let before = (self.page - 1).saturating_mul(self.page_size);
-        let skipped = usize::try_from(before).unwrap_or(usize::MAX);
-        let page = stored.records.iter().filter(wanted).skip(skipped).take(self.page_size as usize);
-        let mut rows = Vec::new();
-        for record in page {
-            let line = CaseLine::of(record);
+        let (mut rows, mut of_all) = (Vec::new(), 0);
+        for record in stored.each()? {
+            let record = record?;
+            if self.failed && record.composite() >= PASSED {
+                continue;
+            }
+            of_all += 1;
+            if of_all <= before || rows.len() as u64 == self.page_size {
+                continue;
+            }
+            let line = CaseLine::of(&record);
             let short: String = record.output_text.chars().take(ANSWER_CHARS_MAX).collect();
             let what = record.fault.as_ref().map_or(short, |fault| format!("{:?}: {}", fault.kind, fault.message));
             rows.push(vec![line.case_id.clone(), format!("{:.2}", line.composite), what]);
@@ -84,19 +89,35 @@ impl Show {
         let pages = of_all.div_ceil(self.page_size).max(1);
         let range = if shown == 0 { "none".into() } else { format!("{} to {}", before + 1, before + shown) };
         printer.text(&format!("\n{range} of {of_all} cases, page {} of {pages}", self.page));
+        Ok(())
     }
 }
 
-/// The record of a case that a person named.
+/// Case ids that an error about a missing one names.
+const IDS_SHOWN_MAX: usize = 5;
+
+/// The records of the cases that a person named, in that order.
 ///
 /// # Errors
-/// The run has none.
-pub(super) fn record_of<'a>(run: &Path, stored: &'a StoredRun, id: &str) -> Result<&'a CaseRecord, InputError> {
-    stored.records.iter().find(|r| r.case_id == *id).ok_or_else(|| {
-        let known: Vec<&str> = stored.records.iter().take(5).map(|r| r.case_id.as_str()).collect();
-        InputError::new(format!("{}, case {id:?}", run.display()), "the run has no such case")
-            .hint(format!("cases begin: {}", known.join(", ")))
-    })
+/// The run has none of one of them, or its journal is damaged.
+pub(super) fn records_of(run: &Path, stored: &StoredRun, ids: &[String]) -> Result<Vec<CaseRecord>, InputError> {
+    let (mut found, mut known) = (BTreeMap::new(), Vec::new());
+    for record in stored.each()? {
+        let record = record?;
+        if known.len() < IDS_SHOWN_MAX {
+            known.push(record.case_id.clone());
+        }
+        if ids.contains(&record.case_id) {
+            found.insert(record.case_id.clone(), record);
+        }
+    }
+    let one = |id: &String| {
+        found.get(id).cloned().ok_or_else(|| {
+            InputError::new(format!("{}, case {id:?}", run.display()), "the run has no such case")
+                .hint(format!("cases begin: {}", known.join(", ")))
+        })
+    };
+    ids.iter().map(one).collect()
 }
 
 /// Prints a finished trial and makes its decisions again from the stored scores.
@@ -122,31 +143,34 @@ fn show_trial(folder: &Path, printer: Printer) -> Result<Exit, InputError> {
 }
 
 /// Prints a run that stands on disk.
-fn print_stored(place: &Place, folder: &Path, stored: &StoredRun, printer: Printer) {
-    let cases = cases(place, stored).unwrap_or_default();
+fn print_stored(place: &Place, folder: &Path, stored: &StoredRun, printer: Printer) -> Result<(), InputError> {
+    let cases = dataset(place, stored);
     let view = RunView {
         run_id: stored.run_config["run_id"].as_str().unwrap_or_default(),
         planned: stored.planned,
-        records: &stored.records,
+        figures: &stored.figures(cases.as_ref().map(|cases| cases as &dyn Cases))?,
         resumed: 0,
         dir: folder.display().to_string(),
     };
-    print_run(&view, &cases, printer);
+    print_run(&view, printer);
+    Ok(())
 }
 
 /// The run's planned cases with their labels; None where the dataset is no longer there or has changed since.
-pub(super) fn cases(place: &Place, stored: &StoredRun) -> Option<Vec<Case>> {
+pub(super) fn dataset(place: &Place, stored: &StoredRun) -> Option<DatasetFile> {
     let config = &stored.run_config;
     let (tenant, path) = (config["tenant_id"].as_str()?, config["dataset_path"].as_str()?);
     if !is_name(tenant) {
         return None;
     }
-    let text = TenantFolder::open(&place.root, tenant).ok()?.text("dataset_path", path).ok()?;
-    let dataset = read_dataset(path, &text).ok()?;
-    if *stored.identity("dataset") != dataset.digest.as_str() {
-        return None;
-    }
+    let folder = TenantFolder::open(&place.root, tenant).ok()?;
     let limit = stored.identity("limit").as_u64().and_then(|limit| usize::try_from(limit).ok());
     let ids: Vec<String> = serde_json::from_value(stored.identity("case_ids").clone()).unwrap_or_default();
-    plan::planned(path, dataset.cases, limit, &ids).ok()
+    let cases = DatasetFile::open(&folder, "dataset_path", path, Wanted { limit, case_ids: &ids }).ok()?;
+    (*stored.identity("dataset") == cases.digest()).then_some(cases)
+}
+
+/// As [`dataset`], all cases at once.
+pub(super) fn cases(place: &Place, stored: &StoredRun) -> Option<Vec<Case>> {
+    dataset(place, stored)?.all().ok()
 }

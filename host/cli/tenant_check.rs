@@ -3,6 +3,7 @@
 use super::doctor::Checks;
 use super::printer::Printer;
 use super::{Exit, start_cost, tenant_layout, tenant_test};
+use crate::dataset::ContextKeys;
 use crate::place::Place;
 use crate::plan::{self, Opened};
 use crate::tenant_folder::TenantFolder;
@@ -125,7 +126,7 @@ async fn whole(
         let subject = format!("tenant {}", manifest.id);
         start_cost::check(&subject, &chain, &scorer, &cases[0], &profile, checks).await?;
     }
-    let mut warnings = variant::missing_context(&definition, &cases);
+    let mut warnings = variant::missing_context(&definition, &ContextKeys::of(&cases));
     warnings.extend(gold_of_nobody(manifest.gold.as_ref(), &definition.graph));
     // A missing key or index stops a run and not the tenant's correctness.
     if let Err(e) = services::open(place, operator, grant, folder) {

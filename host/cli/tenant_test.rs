@@ -14,7 +14,7 @@ use fapo_core::fault::FaultKind;
 use fapo_core::limits::Limits;
 use fapo_core::ports::RunFiles;
 use fapo_core::run::CaseRecord;
-use fapo_engine::evaluate::{Earlier, Evaluation, evaluate};
+use fapo_engine::evaluate::{Earlier, Evaluation, evaluate_keeping};
 use fapo_engine::files::DiskFiles;
 use fapo_graph::Handle;
 use serde::{Deserialize, Serialize};
@@ -98,7 +98,7 @@ impl Test {
                     &subject,
                     ran.chain.as_ref(),
                     ran.scorer.as_ref(),
-                    &ran.cases[0],
+                    &*ran.cases.at(0)?,
                     &ran.profile,
                     &mut checks,
                 )
@@ -211,10 +211,10 @@ async fn run(
     };
     let Plan { evaluation, .. } = plan::plan(place, &options).await?;
     let evaluation = Arc::new(evaluation);
-    let ended = evaluate(&evaluation, &|_| {}).await;
+    let ended = evaluate_keeping(&evaluation, &|_| {}).await;
     // The next test would clear it as well.
     let _ = std::fs::remove_dir_all(&evaluation.folder);
-    Ok((evaluation, ended?.records))
+    Ok((evaluation, ended?.1))
 }
 
 fn write(place: &Place, path: &str, rows: &[Expected]) -> Result<(), InputError> {

@@ -145,7 +145,7 @@ pub(super) fn calls(folder: &Path, report: &TrialReport) -> Result<TrialCalls, I
         for split in SPLITS {
             let run = variant.join(split);
             if run.is_dir() {
-                calls += TrialCalls::of(&read_run(&run)?.records);
+                calls += TrialCalls::of(&read_run(&run)?.records()?);
             }
         }
     }

@@ -6,7 +6,7 @@ mod run;
 mod study;
 mod trial;
 
-pub use run::{RunFigures, run};
+pub use run::run;
 pub use study::study;
 pub use trial::{Change, TrialFigures, trial};
 

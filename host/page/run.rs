@@ -6,8 +6,10 @@ use fapo_core::InputError;
 use fapo_core::attribution::attribute;
 use fapo_core::case::Case;
 use fapo_core::fault::step_name;
+use fapo_core::price::Money;
 use fapo_core::run::{CaseRecord, cost};
 use fapo_core::stats::{median, quantile_nearest_rank};
+use fapo_engine::figures::RunFigures;
 use fapo_engine::stored::StoredRun;
 use fapo_graph::StepOrigin;
 use std::collections::BTreeMap;
@@ -16,27 +18,6 @@ use std::collections::BTreeMap;
 const CASES_MAX: usize = 300;
 /// Clusters in the table of a page.
 const CLUSTERS_MAX: usize = 30;
-
-/// Figures of a run, as `fapo show` has them.
-#[derive(Clone, Debug, Default)]
-pub struct RunFigures {
-    /// Mean composite over planned cases, with its 95% interval.
-    pub composite: Option<f64>,
-    /// See `composite`.
-    pub ci: Option<[f64; 2]>,
-    /// Cases with a fault.
-    pub errors: u64,
-    /// Model calls: all, paid, from the cache.
-    pub calls: [u64; 3],
-    /// Tokens of prompts and replies.
-    pub tokens: [u64; 2],
-    /// Calls whose tokens nobody counted.
-    pub calls_without_usage: u64,
-    /// Dollars: paid, and saved by the cache; None where a price is unknown.
-    pub dollars: [Option<f64>; 2],
-    /// Metrics of the breakdown with their means over planned cases.
-    pub metrics: Vec<(String, f64)>,
-}
 
 #[derive(Template)]
 #[template(path = "run.html")]
@@ -48,7 +29,7 @@ struct Page {
     interval: String,
     planned: usize,
     completed: usize,
-    errors: u64,
+    errors: usize,
     calls: u64,
     paid: u64,
     cached: u64,
@@ -82,13 +63,13 @@ struct CaseRow {
     text: String,
 }
 
-/// The page of a stored run. `cases` are those of its dataset, none where that is not at hand.
+/// The page of a stored run with its records. `cases` are those of its dataset, none where that is not at hand.
 ///
 /// # Errors
 /// A plot cannot be drawn.
-pub fn run(stored: &StoredRun, cases: &[Case], figures: &RunFigures) -> Result<String, InputError> {
-    let records = &stored.records;
-    let composites: Vec<f64> = records.iter().map(CaseRecord::composite).collect();
+pub fn run(stored: &StoredRun, cases: &[Case], records: &[CaseRecord]) -> Result<String, InputError> {
+    let figures = RunFigures::of(cases, records);
+    let (composite, usage) = (figures.composite(stored.planned), figures.usage);
     let times = times(records);
     let sorted = |name: &str| -> Vec<f64> {
         let mut seconds = times.iter().find(|(n, _)| n == name).map(|(_, s)| s.clone()).unwrap_or_default();
@@ -112,7 +93,7 @@ pub fn run(stored: &StoredRun, cases: &[Case], figures: &RunFigures) -> Result<S
             (name.clone(), tokens as f64, 0.0)
         })
         .collect();
-    let mut plots = vec![Plot { svg: plot::composites(&composites)?, caption: "Cases by composite." }];
+    let mut plots = vec![Plot { svg: plot::composites(figures.composites())?, caption: "Cases by composite." }];
     if !by_step.is_empty() {
         plots.push(Plot {
             svg: plot::bars(&by_step, "seconds")?,
@@ -126,7 +107,8 @@ pub fn run(stored: &StoredRun, cases: &[Case], figures: &RunFigures) -> Result<S
         plots.push(Plot { svg: plot::bars(&lost, "points")?, caption: "Points of the mean that each step loses." });
     }
     let text = |field: &str| stored.run_config[field].as_str().unwrap_or_default().to_string();
-    let dollars = |amount: Option<f64>| amount.map_or("unknown".to_string(), |amount| format!("${amount:.4}"));
+    let dollars =
+        |amount: Option<Money>| amount.map_or("unknown".to_string(), |amount| format!("${:.4}", amount.in_dollars()));
     let mut worst: Vec<&CaseRecord> = records.iter().collect();
     worst.sort_by(|a, b| a.composite().total_cmp(&b.composite()).then_with(|| a.index.cmp(&b.index)));
     let row = |record: &&CaseRecord| CaseRow {
@@ -142,21 +124,21 @@ pub fn run(stored: &StoredRun, cases: &[Case], figures: &RunFigures) -> Result<S
         run_id: text("run_id"),
         tenant: text("tenant_id"),
         dataset: cut(&text("dataset_path")),
-        composite: figures.composite.map_or("none".into(), points),
-        interval: interval(figures.ci),
+        composite: composite.map_or("none".into(), |estimate| points(estimate.mean)),
+        interval: interval(composite.and_then(|estimate| estimate.ci)),
         planned: stored.planned,
         completed: records.len(),
         errors: figures.errors,
-        calls: figures.calls[0],
-        paid: figures.calls[1],
-        cached: figures.calls[2],
-        prompt_tokens: figures.tokens[0],
-        completion_tokens: figures.tokens[1],
-        calls_without_usage: figures.calls_without_usage,
-        cost: dollars(figures.dollars[0]),
-        saved: dollars(figures.dollars[1]),
+        calls: usage.calls,
+        paid: usage.paid,
+        cached: usage.cached,
+        prompt_tokens: usage.prompt_tokens,
+        completion_tokens: usage.completion_tokens,
+        calls_without_usage: usage.calls_without_usage,
+        cost: dollars(usage.cost),
+        saved: dollars(usage.saved),
         plots,
-        metrics: figures.metrics.iter().map(|(name, mean)| (cut(name), points(*mean))).collect(),
+        metrics: figures.metrics(stored.planned).iter().map(|(name, mean)| (cut(name), points(*mean))).collect(),
         steps: steps(records, &by_step, &times),
         labels: !cases.is_empty(),
         clusters: clusters.iter().take(CLUSTERS_MAX).map(ClusterRow::of).collect(),

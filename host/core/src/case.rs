@@ -69,21 +69,14 @@ pub fn read_dataset(file: &str, text: &str) -> Result<Dataset, InputError> {
     let mut cases = Vec::new();
     let mut seen: HashMap<String, usize> = HashMap::new();
     for (at, line) in text.lines().enumerate() {
-        if line.trim().is_empty() {
-            continue;
-        }
-        let case = read_row(&format!("{file}:{}", at + 1), line)?;
+        let Some(case) = read_row(file, at + 1, line)? else { continue };
         if let Some(first) = seen.insert(case.case_id.clone(), at + 1) {
-            return Err(InputError::new(
-                format!("{file}:{}", at + 1),
-                format!("case_id {:?} stands already on line {first}", case.case_id),
-            )
-            .hint("give each case an id of its own"));
+            return Err(repeated(file, &case.case_id, [first, at + 1]));
         }
         cases.push(case);
     }
     if cases.is_empty() {
-        return Err(InputError::new(file, "no case in this file").hint("a dataset holds one JSON object a line"));
+        return Err(no_case(file));
     }
     let mut splits: Vec<&str> = cases.iter().filter_map(Case::split).collect();
     splits.sort_unstable();
@@ -92,9 +85,28 @@ pub fn read_dataset(file: &str, text: &str) -> Result<Dataset, InputError> {
     Ok(Dataset { digest: crate::digest::of_bytes(text.as_bytes()), split, cases })
 }
 
-fn read_row(subject: &str, line: &str) -> Result<Case, InputError> {
+/// A dataset must have a case.
+pub fn no_case(file: &str) -> InputError {
+    InputError::new(file, "no case in this file").hint("a dataset holds one JSON object a line")
+}
+
+/// Two rows have one id; `lines` are theirs, counted from 1.
+pub fn repeated(file: &str, case_id: &str, [first, second]: [usize; 2]) -> InputError {
+    InputError::new(format!("{file}:{second}"), format!("case_id {case_id:?} stands already on line {first}"))
+        .hint("give each case an id of its own")
+}
+
+/// Reads one row of a dataset; None of a blank line. `number` is the line's, from 1.
+///
+/// # Errors
+/// The row is no case, or a context value equals the label.
+pub fn read_row(file: &str, number: usize, line: &str) -> Result<Option<Case>, InputError> {
+    if line.trim().is_empty() {
+        return Ok(None);
+    }
+    let subject = format!("{file}:{number}");
     let shape = "a row needs case_id, task_type, context, expected and metadata";
-    let wrong = |message: String| InputError::new(subject, message).hint(shape);
+    let wrong = |message: String| InputError::new(&subject, message).hint(shape);
     if line.len() > ROW_BYTES_MAX {
         return Err(wrong(format!("the row is {} bytes long; at most {ROW_BYTES_MAX} are read", line.len())));
     }
@@ -124,12 +136,12 @@ fn read_row(subject: &str, line: &str) -> Result<Case, InputError> {
         && let Some((name, _)) = case.context.iter().find(|(_, v)| v.trim() == answer.trim())
     {
         return Err(InputError::new(
-            subject,
+            &subject,
             format!("context.{name} of case {:?} equals the label, so the chain would see its answer", case.case_id),
         )
         .hint("take the answer out of `context`; only `expected` may hold it"));
     }
-    Ok(case)
+    Ok(Some(case))
 }
 
 fn as_text(value: Value) -> String {

@@ -8,6 +8,22 @@ pub fn of_bytes(bytes: &[u8]) -> String {
     format!("sha256:{:x}", Sha256::digest(bytes))
 }
 
+/// A digest that is made piece by piece.
+#[derive(Clone, Debug, Default)]
+pub struct Hasher(Sha256);
+
+impl Hasher {
+    /// The next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all bytes so far.
+    pub fn finish(self) -> String {
+        format!("sha256:{:x}", self.0.finalize())
+    }
+}
+
 /// Digest of all that a reader gives, read piece by piece.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 use crate::case::Case;
 use crate::fault::{Fault, FaultKind, Phase};
 use crate::held::Held;
+use crate::input_error::InputError;
 use crate::judge::{JudgeFault, Question, Verdict};
 use crate::price::Price;
 use crate::score::Score;
@@ -12,8 +13,10 @@ use fapo_graph::{CaseInput, Catalogue, GraphSpec, Step, StepId};
 use fapo_template::{Message, Prompt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::Write;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -186,6 +189,34 @@ pub struct FinishedCase {
     pub searches: Vec<ObservedSearch>,
     /// Empty where the chain faulted or never set it.
     pub output_text: String,
+}
+
+/// The planned cases of a run, each at hand by its position: in memory, or where they stand.
+pub trait Cases: Send + Sync {
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// The case at a position below [`count`](Self::count).
+    ///
+    /// # Errors
+    /// It is no longer where it stood.
+    fn at(&self, index: usize) -> Result<Cow<'_, Case>, InputError>;
+    /// All of them, for those that must look at them together.
+    ///
+    /// # Errors
+    /// As for one.
+    fn all(&self) -> Result<Vec<Case>, InputError> {
+        (0..self.count()).map(|index| self.at(index).map(Cow::into_owned)).collect()
+    }
+}
+
+impl Cases for Vec<Case> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn at(&self, index: usize) -> Result<Cow<'_, Case>, InputError> {
+        Ok(Cow::Borrowed(&self[index]))
+    }
 }
 
 /// How a scorer fared with one case.
@@ -433,6 +464,9 @@ pub trait Index: Send + Sync {
     fn search(&self, query: &str, k: u32) -> Result<Vec<Hit>, ServiceFault>;
 }
 
+/// Puts out a file, piece by piece.
+pub type WriteOut<'a> = dyn FnMut(&mut dyn Write) -> std::io::Result<()> + 'a;
+
 /// The one way a run's files are written, so that a test can stop it after any byte. Paths are absolute or count from
 /// the working directory; reading needs no port.
 pub trait RunFiles: Send + Sync {
@@ -440,8 +474,12 @@ pub trait RunFiles: Send + Sync {
     fn append(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()>;
     /// Makes what was appended survive a power cut.
     fn sync(&self, path: &Path) -> std::io::Result<()>;
-    /// Replaces a file as a whole: a reader sees the old or the new one.
-    fn replace(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()>;
+    /// Replaces a file as a whole by what `write` puts out: a reader sees the old or the new one.
+    fn replace_with(&self, path: &Path, write: &mut WriteOut<'_>) -> std::io::Result<()>;
+    /// As [`replace_with`](Self::replace_with), by these bytes.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+        self.replace_with(path, &mut |out| out.write_all(bytes))
+    }
     /// Cuts a file to its first `length` bytes.
     fn truncate(&self, path: &Path, length: u64) -> std::io::Result<()>;
     /// Removes a file; one that is not there is removed already.

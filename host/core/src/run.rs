@@ -6,7 +6,7 @@ use crate::price::Money;
 use crate::score::Score;
 use fapo_graph::{StepId, StepOrigin};
 use fapo_template::Message;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 /// From this composite on a case counts as passed, as the original's attribution has it.
@@ -152,75 +152,139 @@ impl CaseRecord {
     /// Latest main output of each node that ran, in order of first execution.
     pub fn step_outputs(&self) -> Map<String, Value> {
         let mut outputs = Map::new();
-        for timed in self.steps.iter().filter(|t| t.step.origin != StepOrigin::Skipped) {
+        for timed in self.ran() {
             outputs.insert(timed.step.id.node.clone(), timed.step.main_output().into());
         }
         outputs
     }
 
-    /// The row of `results.jsonl`: the eight keys of the original in its order, three of its second generation,
-    /// and ours under `fapo`.
-    pub fn result_row(&self) -> Value {
-        let breakdown: Map<String, Value> = match &self.score {
-            Some(score) => score.breakdown().iter().map(|(name, value)| (name.clone(), json!(value))).collect(),
-            None => Map::new(),
-        };
-        let timings: Vec<Value> = self
-            .steps
-            .iter()
-            .filter(|t| t.step.origin != StepOrigin::Skipped)
-            .map(|t| json!([t.step.id.node, round3(t.seconds)]))
-            .collect();
-        json!({
-            "case_id": self.case_id,
-            "task_type": self.task_type,
-            "diagnostics": self.diagnostics,
-            "score_breakdown": breakdown,
-            "composite_score": self.composite(),
-            "output_text": self.output_text,
-            "step_outputs": self.step_outputs(),
-            "step_timings": timings,
-            "execution_status": if self.fault.is_some() { "failed" } else { "succeeded" },
-            "execution_error": self.fault.as_ref().map(execution_error),
-            "evaluation_provenance": {},
-            "fapo": self.extras(),
-        })
+    /// Steps that ran.
+    fn ran(&self) -> impl Iterator<Item = &TimedStep> {
+        self.steps.iter().filter(|timed| timed.step.origin != StepOrigin::Skipped)
     }
 
-    fn extras(&self) -> Value {
-        let (mut prompt_tokens, mut completion_tokens, mut unknown) = (0, 0, 0);
+    /// The row of `results.jsonl`: the eight keys of the original in its order, three of its second generation,
+    /// and ours under `fapo`.
+    pub fn result_row(&self) -> impl Serialize + '_ {
+        let mut step_outputs: Vec<(&str, &str)> = Vec::new();
+        for TimedStep { step, .. } in self.ran() {
+            match step_outputs.iter_mut().find(|(node, _)| *node == step.id.node) {
+                Some((_, output)) => *output = step.main_output(),
+                None => step_outputs.push((&step.id.node, step.main_output())),
+            }
+        }
+        let breakdown = self.score.iter().flat_map(Score::breakdown);
+        ResultRow {
+            case_id: &self.case_id,
+            task_type: &self.task_type,
+            diagnostics: &self.diagnostics,
+            score_breakdown: Pairs(breakdown.map(|(name, value)| (name.as_str(), *value)).collect()),
+            composite_score: self.composite(),
+            output_text: &self.output_text,
+            step_outputs: Pairs(step_outputs),
+            step_timings: self.ran().map(|t| (t.step.id.node.as_str(), round3(t.seconds))).collect(),
+            execution_status: if self.fault.is_some() { "failed" } else { "succeeded" },
+            execution_error: self.fault.as_ref().map(execution_error),
+            evaluation_provenance: Pairs(Vec::new()),
+            fapo: self.extras(),
+        }
+    }
+
+    fn extras(&self) -> Extras<'_> {
+        let mut tokens = Tokens::default();
         for call in self.model_calls() {
             match call.usage {
                 Some(usage) => {
-                    prompt_tokens += usage.prompt_tokens;
-                    completion_tokens += usage.completion_tokens;
+                    tokens.prompt += usage.prompt_tokens;
+                    tokens.completion += usage.completion_tokens;
                 }
-                None => unknown += 1,
+                None => tokens.calls_without_usage += 1,
             }
         }
-        let mut extras = json!({
-            "fault": self.fault,
-            "feedback": self.score.as_ref().map(|s| s.feedback.as_str()),
-            "calls": {"total": self.model_calls().count(), "paid": self.paid_calls(),
-                      "cached": self.model_calls().filter(|c| c.cached).count(),
-                      "requests": self.model_calls().map(|c| u64::from(c.attempts)).sum::<u64>()},
-            "cost": cost(self.model_calls().filter(|call| call.is_paid())),
-            "tokens": {"prompt": prompt_tokens, "completion": completion_tokens, "calls_without_usage": unknown},
-            "searches": self.searches,
-            "used": {"chain": self.chain_use, "scorer": self.scorer_use},
+        let judged = |call: &JudgeCall| json!({"prompt": call.prompt, "swapped": call.swapped, "answer": call.answer});
+        let judge = json!({
+            "calls": self.judge_calls.len(),
+            "paid": self.judge_calls.iter().filter(|judged| judged.call.is_paid()).count(),
+            "off_choice": self.judge_calls.iter().filter(|judged| judged.is_off_choice()).count(),
+            "answers": self.judge_calls.iter().map(judged).collect::<Vec<_>>(),
         });
-        if !self.judge_calls.is_empty() {
-            let judged =
-                |call: &JudgeCall| json!({"prompt": call.prompt, "swapped": call.swapped, "answer": call.answer});
-            extras["judge"] = json!({
-                "calls": self.judge_calls.len(),
-                "paid": self.judge_calls.iter().filter(|judged| judged.call.is_paid()).count(),
-                "off_choice": self.judge_calls.iter().filter(|judged| judged.is_off_choice()).count(),
-                "answers": self.judge_calls.iter().map(judged).collect::<Vec<_>>(),
-            });
+        Extras {
+            fault: self.fault.as_ref(),
+            feedback: self.score.as_ref().map(|score| score.feedback.as_str()),
+            calls: Calls {
+                total: self.model_calls().count(),
+                paid: self.paid_calls(),
+                cached: self.model_calls().filter(|c| c.cached).count(),
+                requests: self.model_calls().map(|c| u64::from(c.attempts)).sum(),
+            },
+            cost: cost(self.model_calls().filter(|call| call.is_paid())),
+            tokens,
+            searches: &self.searches,
+            used: Used { chain: &self.chain_use, scorer: &self.scorer_use },
+            judge: (!self.judge_calls.is_empty()).then_some(judge),
         }
-        extras
     }
+}
+
+/// A row of `results.jsonl`, as it is written: not by way of a value, which would copy every text of the record.
+#[derive(Serialize)]
+struct ResultRow<'a> {
+    case_id: &'a str,
+    task_type: &'a str,
+    diagnostics: &'a [String],
+    score_breakdown: Pairs<'a, f64>,
+    composite_score: f64,
+    output_text: &'a str,
+    step_outputs: Pairs<'a, &'a str>,
+    step_timings: Vec<(&'a str, f64)>,
+    execution_status: &'static str,
+    execution_error: Option<Value>,
+    evaluation_provenance: Pairs<'a, ()>,
+    fapo: Extras<'a>,
+}
+
+/// An object with these names and values, in this order.
+struct Pairs<'a, T>(Vec<(&'a str, T)>);
+
+impl<T: Serialize> Serialize for Pairs<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// What a row has beside the keys of the original.
+#[derive(Serialize)]
+struct Extras<'a> {
+    fault: Option<&'a Fault>,
+    feedback: Option<&'a str>,
+    calls: Calls,
+    cost: Option<Money>,
+    tokens: Tokens,
+    searches: &'a [ObservedSearch],
+    used: Used<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    judge: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct Calls {
+    total: usize,
+    paid: u64,
+    cached: usize,
+    requests: u64,
+}
+
+#[derive(Default, Serialize)]
+struct Tokens {
+    prompt: u64,
+    completion: u64,
+    calls_without_usage: u64,
+}
+
+#[derive(Serialize)]
+struct Used<'a> {
+    chain: &'a ResourceUse,
+    scorer: &'a ResourceUse,
 }
 
 /// A duration as the original writes it: 3 decimals.

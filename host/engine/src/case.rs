@@ -10,49 +10,50 @@ use fapo_core::fault::{Fault, FaultKind, Phase};
 use fapo_core::ports::{CaseServices, FinishedCase, JudgeServices, ResourceUse, TimedStep};
 use fapo_core::run::{CallRecord, CaseRecord, chain_exception, step_diagnostics};
 use futures::FutureExt;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Further tries of a case that passed a wall-clock limit: such a fault says nothing about the guest. Faults of a
 /// model service are retried by its provider, and by the next start of the same run.
 const TRIES_AGAIN_MAX: u32 = 1;
 
-/// Cases that are being run.
+/// Cases that are being run, by position.
 #[derive(Debug, Default)]
-pub(crate) struct InFlight(Mutex<BTreeSet<usize>>);
+pub(crate) struct InFlight(Mutex<BTreeMap<usize, String>>);
 
 /// A case's stay among those in flight.
 pub(crate) struct Here<'a>(&'a InFlight, usize);
 
 impl InFlight {
-    pub(crate) fn enter(&self, index: usize) -> Here<'_> {
-        self.set().insert(index);
+    pub(crate) fn enter(&self, index: usize, case_id: &str) -> Here<'_> {
+        self.cases().insert(index, case_id.into());
         Here(self, index)
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.set().len()
+        self.cases().len()
     }
 
-    pub(crate) fn case_ids(&self, cases: &[Case]) -> Vec<String> {
-        self.set().iter().map(|index| cases[*index].case_id.clone()).collect()
+    pub(crate) fn case_ids(&self) -> Vec<String> {
+        self.cases().values().cloned().collect()
     }
 
-    fn set(&self) -> std::sync::MutexGuard<'_, BTreeSet<usize>> {
+    fn cases(&self) -> MutexGuard<'_, BTreeMap<usize, String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Here<'_> {
     fn drop(&mut self) {
-        self.0.set().remove(&self.1);
+        self.0.cases().remove(&self.1);
     }
 }
 
 /// Runs one planned case to its record. Nothing that a guest or the host does in it ends the run.
 pub(crate) async fn one_case(
     run: &Evaluation,
+    case: &Case,
     index: usize,
     spending: &Arc<Spending>,
     judges: Option<&Arc<RunJudges>>,
@@ -60,10 +61,10 @@ pub(crate) async fn one_case(
     let (mut calls_before, mut judged_before) = (Vec::new(), Vec::new());
     let mut tries = 0;
     loop {
-        let attempt = AssertUnwindSafe(one_try(run, &run.granted, index, spending, judges)).catch_unwind().await;
+        let attempt = AssertUnwindSafe(one_try(run, &run.granted, case, index, spending, judges)).catch_unwind().await;
         let mut record = attempt.unwrap_or_else(|_| {
             let message = "the host failed while it ran this case; its message is on stderr";
-            failed(&run.cases[index], index, Fault::new(Phase::Host, FaultKind::Internal, message))
+            failed(case, index, Fault::new(Phase::Host, FaultKind::Internal, message))
         });
         let timed_out = record.fault.as_ref().is_some_and(|fault| {
             fault.kind == FaultKind::TimedOut && matches!(fault.phase, Phase::Chain | Phase::Scorer)
@@ -89,38 +90,40 @@ pub(crate) async fn one_case(
 pub(crate) async fn one_try(
     run: &Evaluation,
     granted: &Granted,
+    case: &Case,
     index: usize,
     spending: &Arc<Spending>,
     judges: Option<&Arc<RunJudges>>,
 ) -> CaseRecord {
-    one_way(run, granted, index, None, spending, judges).await
+    one_way(run, granted, case, index, None, spending, judges).await
 }
 
 /// Runs one case once with some steps given: what comes of it is no result of a run. Its model calls are samples that no
 /// run draws, so that no cached reply of it can become one.
 pub(crate) async fn one_diagnostic(
     run: &Evaluation,
+    case: &Case,
     index: usize,
     handed: &Handed,
     spending: &Arc<Spending>,
     judges: Option<&Arc<RunJudges>>,
 ) -> CaseRecord {
-    let way = one_way(run, &run.granted, index, Some(handed), spending, judges);
+    let way = one_way(run, &run.granted, case, index, Some(handed), spending, judges);
     AssertUnwindSafe(way).catch_unwind().await.unwrap_or_else(|_| {
         let message = "the host failed while it replayed this case; its message is on stderr";
-        failed(&run.cases[index], index, Fault::new(Phase::Host, FaultKind::Internal, message))
+        failed(case, index, Fault::new(Phase::Host, FaultKind::Internal, message))
     })
 }
 
 async fn one_way(
     run: &Evaluation,
     granted: &Granted,
+    case: &Case,
     index: usize,
     handed: Option<&Handed>,
     spending: &Arc<Spending>,
     judges: Option<&Arc<RunJudges>>,
 ) -> CaseRecord {
-    let case = &run.cases[index];
     let epoch = if handed.is_some() { DIAGNOSTIC_EPOCH } else { run.epoch };
     let services = Arc::new(Services::new(&run.tenant_id, granted.clone(), Arc::clone(spending), epoch));
     let reached = Arc::clone(&services) as Arc<dyn CaseServices>;

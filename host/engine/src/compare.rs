@@ -63,6 +63,21 @@ pub struct Effect {
     pub difference: Estimate,
 }
 
+/// What a comparison needs of one case of a run.
+struct CaseOutcome {
+    case_id: String,
+    composite: f64,
+    /// In the order of [`COSTS`]; None where one is unknown.
+    costs: [Option<f64>; COSTS.len()],
+}
+
+impl From<&CaseRecord> for CaseOutcome {
+    fn from(record: &CaseRecord) -> Self {
+        let (case_id, composite) = (record.case_id.clone(), record.composite());
+        CaseOutcome { case_id, composite, costs: COSTS.map(|(_, cost)| cost(record)) }
+    }
+}
+
 /// Reads one cost of a case; None where it is unknown.
 type Cost = fn(&CaseRecord) -> Option<f64>;
 
@@ -79,26 +94,26 @@ fn tokens(record: &CaseRecord, of: fn(Usage) -> u64) -> Option<f64> {
     record.calls.iter().map(|call| call.usage.map(of)).sum::<Option<u64>>().map(|sum| sum as f64)
 }
 
-fn effects(pairs: &[(&CaseRecord, &CaseRecord)]) -> Vec<Effect> {
-    let one = |&(what, cost): &(&'static str, Cost)| {
-        let known: Vec<(f64, f64)> = pairs.iter().filter_map(|(a, b)| Some((cost(a)?, cost(b)?))).collect();
+fn effects(pairs: &[(&CaseOutcome, &CaseOutcome)]) -> Vec<Effect> {
+    let one = |at: usize| {
+        let known: Vec<(f64, f64)> = pairs.iter().filter_map(|(a, b)| Some((a.costs[at]?, b.costs[at]?))).collect();
         let n = known.len().max(1) as f64;
         let differences: Vec<f64> = known.iter().map(|(a, b)| b - a).collect();
         Some(Effect {
-            what,
+            what: COSTS[at].0,
             mean_a: known.iter().map(|(a, _)| a).sum::<f64>() / n,
             mean_b: known.iter().map(|(_, b)| b).sum::<f64>() / n,
             difference: estimate(&differences)?,
         })
     };
     let is_free = |effect: &Effect| effect.what == "dollars" && effect.mean_a == 0.0 && effect.mean_b == 0.0;
-    COSTS.iter().filter_map(one).filter(|effect| !is_free(effect)).collect()
+    (0..COSTS.len()).filter_map(one).filter(|effect| !is_free(effect)).collect()
 }
 
 /// Compares two runs; faults count as 0, as everywhere.
 ///
 /// # Errors
-/// The runs differ in a dimension that decides what a score means.
+/// The runs differ in a dimension that decides what a score means, or the journal of one is damaged.
 pub fn compare(a: &StoredRun, b: &StoredRun) -> Result<Comparison, InputError> {
     let differ: Vec<&str> =
         EQUAL.iter().filter(|(name, _)| a.identity(name) != b.identity(name)).map(|(_, shown)| *shown).collect();
@@ -108,12 +123,15 @@ pub fn compare(a: &StoredRun, b: &StoredRun) -> Result<Comparison, InputError> {
             InputError::new("the two runs", message).hint("evaluate both variants with one of the two settings")
         );
     }
-    Ok(paired(&a.records, &b.records))
+    let outcomes = |run: &StoredRun| -> Result<Vec<CaseOutcome>, InputError> {
+        run.each()?.map(|record| Ok(CaseOutcome::from(&record?))).collect()
+    };
+    Ok(paired(&outcomes(a)?, &outcomes(b)?))
 }
 
-/// Pairs the records of two runs by case; the comparison of runs that are known to mean the same.
-pub fn paired(a: &[CaseRecord], b: &[CaseRecord]) -> Comparison {
-    let mut of_b: BTreeMap<&str, &CaseRecord> = b.iter().map(|r| (r.case_id.as_str(), r)).collect();
+/// Pairs the cases of two runs that are known to mean the same.
+fn paired(a: &[CaseOutcome], b: &[CaseOutcome]) -> Comparison {
+    let mut of_b: BTreeMap<&str, &CaseOutcome> = b.iter().map(|r| (r.case_id.as_str(), r)).collect();
     let (mut pairs, mut unpaired) = (Vec::new(), Vec::new());
     for record in a {
         match of_b.remove(record.case_id.as_str()) {
@@ -123,18 +141,18 @@ pub fn paired(a: &[CaseRecord], b: &[CaseRecord]) -> Comparison {
     }
     unpaired.extend(b.iter().filter(|r| of_b.contains_key(r.case_id.as_str())).map(|r| r.case_id.clone()));
     let ids = |wanted: fn(f64, f64) -> bool| -> Vec<String> {
-        let found = pairs.iter().filter(|(a, b)| wanted(a.composite(), b.composite()));
+        let found = pairs.iter().filter(|(a, b)| wanted(a.composite, b.composite));
         found.map(|(a, _)| a.case_id.clone()).collect()
     };
     let (fixed, broken) = (ids(|a, b| b > a), ids(|a, b| b < a));
     let to_passed = ids(|a, b| a < PASSED && b >= PASSED).len();
     let to_failed = ids(|a, b| a >= PASSED && b < PASSED).len();
     let n = pairs.len().max(1) as f64;
-    let differences: Vec<f64> = pairs.iter().map(|(a, b)| b.composite() - a.composite()).collect();
+    let differences: Vec<f64> = pairs.iter().map(|(a, b)| b.composite - a.composite).collect();
     Comparison {
         pairs: pairs.len(),
-        mean_a: pairs.iter().map(|(a, _)| a.composite()).sum::<f64>() / n,
-        mean_b: pairs.iter().map(|(_, b)| b.composite()).sum::<f64>() / n,
+        mean_a: pairs.iter().map(|(a, _)| a.composite).sum::<f64>() / n,
+        mean_b: pairs.iter().map(|(_, b)| b.composite).sum::<f64>() / n,
         difference: estimate(&differences),
         bootstrap: bootstrap_interval(&differences),
         sign_p: sign_test(fixed.len(), broken.len()),

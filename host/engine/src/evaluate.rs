@@ -2,27 +2,30 @@
 //!
 //! Workers run cases side by side and hand their records to one committer, which writes what has queued while its last
 //! commit ran, with one sync for all of it: a case costs the workers no wait for the disk, and a crash at any byte
-//! loses at most the cases in flight. A case is reported finished only once its line is durable.
+//! loses at most the cases in flight. A case is reported finished only once its line is durable. From then on its
+//! record stands in the journal and no longer in memory, so that a run of a million cases takes little more than one of
+//! a thousand; figures and artefacts are made in one pass over the journal.
 
 use crate::account::Account;
 use crate::artifacts;
 use crate::case::{InFlight, one_case};
+use crate::figures::RunFigures;
 use crate::folder::{self, Begun, RunFolder};
 pub use crate::folder::{Earlier, Retry};
-use crate::journal::{self, JOURNAL};
+use crate::journal::{self, JOURNAL, Lines};
 use crate::judge::RunJudges;
 pub use crate::services::Granted;
 use crate::spending::{Spending, Spent};
 use crate::stop::StopSignal;
 use crate::telemetry;
-use crate::totals::{Facts, Phase, Totals};
+use crate::totals::{Ended, Facts, Phase, Totals};
 use fapo_core::InputError;
-use fapo_core::case::Case;
+use fapo_core::attribution::Labels;
 use fapo_core::grants::Budget;
-use fapo_core::ports::{Chain, Clock, Definition, RunFiles, Scorer};
-use fapo_core::run::CaseRecord;
+use fapo_core::ports::{Cases, Chain, Clock, Definition, RunFiles, Scorer};
+use fapo_core::run::{CaseRecord, PASSED};
 use serde_json::Value;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,12 +39,15 @@ const PROGRESS_EVERY_MS: i64 = 500;
 /// Most records in one commit, so that a slow disk cannot make the next one arbitrarily large.
 const COMMIT_RECORDS_MAX: usize = 256;
 
+/// Cases that the scorer looks at in one go before any is run.
+const VALIDATED_TOGETHER: usize = 1_000;
+
 /// Everything a run needs.
 pub struct Evaluation {
     /// Whose run it is.
     pub tenant_id: String,
     /// Planned cases, in order: the denominator.
-    pub cases: Vec<Case>,
+    pub cases: Arc<dyn Cases>,
     /// The variant.
     pub definition: Definition,
     /// Its chain.
@@ -85,13 +91,16 @@ pub enum RunEvent<'a> {
         run_id: &'a str,
         /// Planned cases.
         planned: usize,
-        /// Records of earlier starts.
-        finished: &'a [CaseRecord],
+    },
+    /// An earlier start finished this case.
+    Resumed {
+        /// Its record.
+        record: CaseRecord,
     },
     /// A case came to its end and its line is durable.
     Finished {
         /// Its record.
-        record: &'a CaseRecord,
+        record: CaseRecord,
         /// Cases in flight.
         cases_in_flight: usize,
         /// Model calls that are waited for.
@@ -104,8 +113,8 @@ pub enum RunEvent<'a> {
 pub struct RunReport {
     /// Id of the run, kept over continued starts.
     pub run_id: String,
-    /// Records in dataset order; fewer than planned where the run was stopped.
-    pub records: Vec<CaseRecord>,
+    /// What its records come to; fewer than planned where the run was stopped.
+    pub figures: RunFigures,
     /// Cases that an earlier start of the same run had finished.
     pub resumed: usize,
     /// It was asked to end early and cases are left; the same run continues.
@@ -117,79 +126,159 @@ pub struct RunReport {
 /// # Errors
 /// The folder holds a damaged journal.
 pub fn finished(run: &Evaluation) -> Result<usize, InputError> {
-    let path = run.folder.join(JOURNAL);
-    let found = journal::read(&path, &folder::read(&path)?)?;
+    let stays = |record: &CaseRecord| (record.index, folder::stands(record) && !run.earlier.again(record));
+    let found = journal::scan(&run.folder.join(JOURNAL), stays)?;
     let same = found.header.is_some_and(|header| journal::identity(&header) == journal::identity(&run.run_config));
-    Ok(if same && run.earlier != Earlier::Forgotten {
-        found.records.iter().filter(|r| folder::stands(r) && !run.earlier.again(r)).count()
-    } else {
-        0
-    })
+    Ok(if same && run.earlier != Earlier::Forgotten { found.lines.count() } else { 0 })
+}
+
+/// As [`evaluate`], with all records in dataset order, for those that must look at them together.
+///
+/// # Errors
+/// As there.
+pub async fn evaluate_keeping(
+    run: &Arc<Evaluation>,
+    observe: &(dyn Fn(&RunEvent<'_>) + Sync),
+) -> Result<(RunReport, Vec<CaseRecord>), InputError> {
+    let records = Mutex::new(Vec::new());
+    let keep = |event: RunEvent<'_>| {
+        observe(&event);
+        if let RunEvent::Resumed { record } | RunEvent::Finished { record, .. } = event {
+            records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+        }
+    };
+    let report = evaluate(run, &keep).await?;
+    let mut records = records.into_inner().unwrap_or_else(PoisonError::into_inner);
+    records.sort_by_key(|record| record.index);
+    Ok((report, records))
 }
 
 /// Runs what is not yet journalled, then writes the artefacts.
 ///
 /// # Errors
-/// The scorer refuses a row, or the run's folder cannot be used. Faults of cases are data, not errors.
+/// The scorer refuses a row, a row is no longer what it was, or the run's folder cannot be used. Faults of cases are
+/// data, not errors.
 pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + Sync)) -> Result<RunReport, InputError> {
-    validate(run).await?;
-    let (folder, Begun { header, mut records, spent }) =
-        RunFolder::open(&run.folder, &run.files, &run.run_config, &run.earlier)?;
+    let labels = validate(run).await?;
+    let (folder, Begun { header, spent }) = RunFolder::open(&run.folder, &run.files, &run.run_config, &run.earlier)?;
     let folder = Arc::new(folder);
     let run_id = header["run_id"].as_str().unwrap_or_default().to_string();
-    let resumed = records.len();
-    observe(RunEvent::Started { run_id: &run_id, planned: run.cases.len(), finished: &records });
-    let facts = Facts { run_id: &run_id, planned: run.cases.len(), started: run.clock.now() };
+    observe(RunEvent::Started { run_id: &run_id, planned: run.cases.count() });
+    let facts = Facts { run_id: &run_id, planned: run.cases.count(), started: run.clock.now() };
     let mut totals = Totals::default();
-    records.iter().for_each(|record| totals.add(record));
-
-    let crew = Crew::start(run, &run_id, &records, spent);
+    let (resumed, crew) = {
+        let before = folder.settled();
+        for record in before.records(&folder.journal())? {
+            let record = record?;
+            totals.add(&record);
+            observe(RunEvent::Resumed { record });
+        }
+        (before.count(), Crew::start(run, &run_id, &before, spent))
+    };
     let Crew { workers: _workers, mut finished, in_flight, spending } = crew;
     let mut batch = Vec::new();
     let mut progress_written: Option<jiff::Timestamp> = None;
     while finished.recv_many(&mut batch, COMMIT_RECORDS_MAX).await > 0 {
-        batch = commit(&folder, std::mem::take(&mut batch)).await?;
-        for record in batch.drain(..) {
+        // What came to its end before a row was found changed is still kept.
+        let (mut ended, mut changed) = (Vec::with_capacity(batch.len()), None);
+        batch.drain(..).for_each(|one| match one {
+            Ok(record) => ended.push(record),
+            Err(error) => changed = Some(error),
+        });
+        for record in commit(&folder, ended).await? {
             totals.add(&record);
             observe(RunEvent::Finished {
-                record: &record,
+                record,
                 cases_in_flight: in_flight.count(),
                 calls_in_flight: spending.waiting(),
             });
-            records.push(record);
+        }
+        if let Some(changed) = changed {
+            return Err(changed);
         }
         let now = run.clock.now();
         if progress_written.is_none_or(|then| now.duration_since(then).as_millis() >= i128::from(PROGRESS_EVERY_MS)) {
-            let ids = in_flight.case_ids(&run.cases);
-            folder.replace("progress.json", &totals.progress_json(&facts, Phase::Running, now, &ids, &[]))?;
+            let ids = in_flight.case_ids();
+            folder.replace_with("progress.json", &mut |out| {
+                totals.write_progress(&facts, Phase::Running, now, &ids, None, out)
+            })?;
             progress_written = Some(now);
         }
     }
-    records.sort_by_key(|r| r.index);
-    let stopped = records.len() < run.cases.len();
-    if stopped {
-        let text = totals.progress_json(&facts, Phase::Stopped, run.clock.now(), &[], &[]);
-        folder.replace("progress.json", &text)?;
-    } else {
-        folder.replace("results.jsonl", &artifacts::results(&records))?;
-        folder.replace("run_config.json", &format!("{header:#}\n"))?;
-        folder.replace("summary.md", &artifacts::summary(&run.cases, &records))?;
-        let text = totals.progress_json(&facts, Phase::Ended, run.clock.now(), &[], &records);
-        folder.replace("progress.json", &text)?;
-    }
-    Ok(RunReport { run_id, records, resumed, stopped })
+    let figures = finish(run, &folder, &facts, &header, RunFigures::new(&labels))?;
+    let stopped = figures.completed() < run.cases.count();
+    Ok(RunReport { run_id, figures, resumed, stopped })
 }
 
-async fn validate(run: &Evaluation) -> Result<(), InputError> {
-    let refused = run.scorer.validate(&run.cases, &run.profile).await;
-    let subject = format!("tenant {}, scorer", run.tenant_id);
-    let refused = refused.map_err(|fault| InputError::new(subject, fault.message))?;
-    let Some((at, why)) = refused.first() else {
-        return Ok(());
+/// Goes through the records once in dataset order: sums them up, and writes the artefacts of a run that has ended.
+fn finish(
+    run: &Evaluation,
+    folder: &RunFolder,
+    facts: &Facts<'_>,
+    header: &Value,
+    mut figures: RunFigures,
+) -> Result<RunFigures, InputError> {
+    let (lines, mut totals, mut failed) = (folder.settled(), Totals::default(), Vec::new());
+    let mut sum = |record: &CaseRecord| -> Result<(), InputError> {
+        let case = (record.composite() < PASSED).then(|| run.cases.at(record.index)).transpose()?;
+        figures.add(case.as_deref(), record);
+        totals.add(record);
+        failed.push(record.fault.is_some());
+        Ok(())
     };
-    let subject = format!("tenant {}, case {:?}", run.tenant_id, run.cases[*at].case_id);
-    Err(InputError::new(subject, format!("the scorer does not accept it: {why}"))
-        .hint("mend the row or the scoring_profile; nothing was run"))
+    let ended = lines.count() == run.cases.count();
+    if ended {
+        let mut records = lines.records(&folder.journal())?;
+        let mut wrong = None;
+        let written = folder.replace_with("results.jsonl", &mut |out| {
+            for record in &mut records {
+                let summed = record.and_then(|record| sum(&record).map(|()| record));
+                match summed {
+                    Ok(record) => artifacts::write_result(&record, out)?,
+                    Err(error) => {
+                        wrong = Some(error);
+                        return Err(std::io::ErrorKind::InvalidData.into());
+                    }
+                }
+            }
+            Ok(())
+        });
+        wrong.map_or(written, Err)?;
+        folder.replace("run_config.json", &format!("{header:#}\n"))?;
+        folder.replace("summary.md", &artifacts::summary(&figures))?;
+    } else {
+        for record in lines.records(&folder.journal())? {
+            sum(&record?)?;
+        }
+    }
+    let (phase, now) = (if ended { Phase::Ended } else { Phase::Stopped }, run.clock.now());
+    let all = ended.then_some(Ended { cases: run.cases.as_ref(), failed: &failed });
+    folder
+        .replace_with("progress.json", &mut |out| totals.write_progress(facts, phase, now, &[], all.as_ref(), out))?;
+    Ok(figures)
+}
+
+/// Has the scorer look at every case, and sees which answers are labels.
+async fn validate(run: &Evaluation) -> Result<Labels, InputError> {
+    let mut labels = Labels::default();
+    let mut part = Vec::with_capacity(VALIDATED_TOGETHER.min(run.cases.count()));
+    for index in 0..run.cases.count() {
+        let case = run.cases.at(index)?.into_owned();
+        labels.add(&case);
+        part.push(case);
+        if part.len() == VALIDATED_TOGETHER || index + 1 == run.cases.count() {
+            let refused = run.scorer.validate(&part, &run.profile).await;
+            let subject = format!("tenant {}, scorer", run.tenant_id);
+            let refused = refused.map_err(|fault| InputError::new(subject, fault.message))?;
+            if let Some((at, why)) = refused.first() {
+                let subject = format!("tenant {}, case {:?}", run.tenant_id, part[*at].case_id);
+                return Err(InputError::new(subject, format!("the scorer does not accept it: {why}"))
+                    .hint("mend the row or the scoring_profile; nothing was run"));
+            }
+            part.clear();
+        }
+    }
+    Ok(labels)
 }
 
 /// Makes records durable, off the threads that run cases.
@@ -202,26 +291,48 @@ async fn commit(folder: &Arc<RunFolder>, records: Vec<CaseRecord>) -> Result<Vec
 /// The workers of a run; dropping it ends them.
 struct Crew {
     workers: JoinSet<()>,
-    finished: mpsc::Receiver<CaseRecord>,
+    finished: mpsc::Receiver<Result<CaseRecord, InputError>>,
     in_flight: Arc<InFlight>,
     spending: Arc<Spending>,
 }
 
+/// Cases that nobody has begun.
+struct Open {
+    /// By position.
+    done: Vec<bool>,
+    next: usize,
+}
+
+impl Open {
+    fn next(&mut self) -> Option<usize> {
+        while self.next < self.done.len() {
+            self.next += 1;
+            if !self.done[self.next - 1] {
+                return Some(self.next - 1);
+            }
+        }
+        None
+    }
+}
+
 impl Crew {
     /// Starts workers on the cases that have no record yet.
-    fn start(run: &Arc<Evaluation>, run_id: &str, records: &[CaseRecord], spent: Spent) -> Self {
-        let done: BTreeSet<usize> = records.iter().map(|r| r.index).collect();
-        let wanted = |index: &usize| run.part.as_ref().is_none_or(|part| part.contains(&run.cases[*index].case_id));
-        let open: VecDeque<usize> = (0..run.cases.len()).filter(|index| !done.contains(index)).filter(wanted).collect();
-        let count = run.workers.max(1).min(open.len());
-        let open = Arc::new(Mutex::new(open));
+    fn start(run: &Arc<Evaluation>, run_id: &str, before: &Lines, spent: Spent) -> Self {
+        let mut done = vec![false; run.cases.count()];
+        before.indexes().for_each(|index| {
+            if let Some(done) = done.get_mut(index) {
+                *done = true
+            }
+        });
+        let count = run.workers.max(1).min(done.len() - before.count().min(done.len()));
+        let open = Arc::new(Mutex::new(Open { done, next: 0 }));
         // One place a worker: a slow disk stops the workers before records pile up.
         let (send, finished) = mpsc::channel(run.workers.max(1));
         let in_flight = Arc::<InFlight>::default();
         let spending = Arc::new(Spending::begin(run.budget, &spent, &run.accounts));
         let judges = RunJudges::begin(&run.tenant_id, &run.granted.judges, &spending, &spent);
         let over = Arc::<AtomicBool>::default();
-        let whole = telemetry::run(&run.tenant_id, run_id, run.cases.len());
+        let whole = telemetry::run(&run.tenant_id, run_id, run.cases.count());
         let mut workers = JoinSet::new();
         for _ in 0..count {
             let (run, open, send) = (Arc::clone(run), Arc::clone(&open), send.clone());
@@ -229,13 +340,24 @@ impl Crew {
             let (over, whole) = (Arc::clone(&over), whole.clone());
             workers.spawn(async move {
                 while !run.stop.is_set() && !over.load(Ordering::Relaxed) {
-                    let next = open.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let next = open.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some(index) = next else { return };
+                    let case = match run.cases.at(index) {
+                        Ok(case) => case,
+                        Err(error) => {
+                            over.store(true, Ordering::Relaxed);
+                            let _ = send.send(Err(error)).await;
+                            return;
+                        }
+                    };
+                    if run.part.as_ref().is_some_and(|part| !part.contains(&case.case_id)) {
+                        continue;
+                    }
                     let record = {
-                        let _here = in_flight.enter(index);
-                        let span = telemetry::case(&whole, &run.cases[index].case_id);
-                        let case = one_case(&run, index, &spending, judges.as_ref());
-                        let record = case.instrument(span.clone()).await;
+                        let _here = in_flight.enter(index, &case.case_id);
+                        let span = telemetry::case(&whole, &case.case_id);
+                        let ended = one_case(&run, &case, index, &spending, judges.as_ref());
+                        let record = ended.instrument(span.clone()).await;
                         telemetry::case_ended(&span, &record);
                         record
                     };
@@ -244,7 +366,7 @@ impl Crew {
                         over.store(true, Ordering::Relaxed);
                     }
                     // The committer is gone where the disk failed; then there is nobody to tell.
-                    if send.send(record).await.is_err() {
+                    if send.send(Ok(record)).await.is_err() {
                         return;
                     }
                 }

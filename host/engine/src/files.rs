@@ -1,8 +1,8 @@
 //! The real file system and the real clock behind the ports.
 
-use fapo_core::ports::{Clock, RunFiles};
+use fapo_core::ports::{Clock, RunFiles, WriteOut};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Error, ErrorKind, Result, Write};
+use std::io::{BufWriter, Error, ErrorKind, Result, Write};
 use std::path::{Path, PathBuf};
 
 /// Files on disk.
@@ -19,12 +19,11 @@ impl RunFiles for DiskFiles {
     }
 
     /// Writes beside the file and renames: no power cut leaves half of it.
-    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+    fn replace_with(&self, path: &Path, write: &mut WriteOut<'_>) -> Result<()> {
         let temporary = beside(path)?;
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_data()?;
-        drop(file);
+        let mut out = BufWriter::new(File::create(&temporary)?);
+        write(&mut out)?;
+        out.into_inner()?.sync_data()?;
         fs::rename(&temporary, path)
     }
 
@@ -64,8 +63,8 @@ impl RunFiles for BoundedFiles {
         DiskFiles.sync(path)
     }
 
-    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        DiskFiles.replace(path, bytes)
+    fn replace_with(&self, path: &Path, write: &mut WriteOut<'_>) -> Result<()> {
+        DiskFiles.replace_with(path, write)
     }
 
     fn truncate(&self, path: &Path, length: u64) -> Result<()> {

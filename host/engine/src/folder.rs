@@ -1,14 +1,14 @@
 //! A run's folder while it is written: one writer, the journal, files replaced as a whole.
 
-use crate::journal::{self, JOURNAL};
+use crate::journal::{self, JOURNAL, Lines};
 use crate::spending::Spent;
 use fapo_core::InputError;
-use fapo_core::ports::RunFiles;
+use fapo_core::ports::{RunFiles, WriteOut};
 use fapo_core::run::{CaseRecord, PASSED};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const LOCK: &str = "lock";
 
@@ -53,6 +53,7 @@ impl Earlier {
 pub(crate) struct RunFolder {
     folder: PathBuf,
     files: Arc<dyn RunFiles>,
+    lines: Mutex<Lines>,
     _lock: fs::File,
 }
 
@@ -60,8 +61,6 @@ pub(crate) struct RunFolder {
 pub(crate) struct Begun {
     /// The header that the run began with: a continued run keeps its id.
     pub(crate) header: Value,
-    /// Records that stand; cases with a fault of the infrastructure are not among them.
-    pub(crate) records: Vec<CaseRecord>,
     /// What earlier starts cost, whether their records stand or not.
     pub(crate) spent: Spent,
 }
@@ -72,7 +71,8 @@ fn failed(path: &Path, e: &std::io::Error) -> InputError {
 }
 
 impl RunFolder {
-    /// Opens or makes a folder for the run with this header, and reads the cases already finished in it.
+    /// Opens or makes a folder for the run with this header. Records in it that stand are kept; cases with a fault of the
+    /// infrastructure and those that are run again are not among them.
     ///
     /// A journal line torn by a stop is cut off.
     ///
@@ -91,7 +91,6 @@ impl RunFolder {
             return Err(InputError::new(folder.display().to_string(), "another process is writing this run")
                 .hint("wait for it, or choose another --output-dir"));
         }
-        let run = RunFolder { folder: folder.to_path_buf(), files: Arc::clone(files), _lock: lock };
         if *earlier == Earlier::Forgotten {
             // The journal last: as long as it stands, the old run can be continued.
             for name in ARTEFACTS.into_iter().chain([JOURNAL]) {
@@ -100,21 +99,31 @@ impl RunFolder {
             }
         }
         let path = folder.join(JOURNAL);
-        let bytes = read(&path)?;
-        let found = journal::read(&path, &bytes)?;
-        if found.whole < bytes.len() as u64 {
-            files.truncate(&path, found.whole).map_err(|e| failed(&path, &e))?;
+        let mut spent = Spent::default();
+        let found = journal::scan(&path, |record: &CaseRecord| {
+            spent.add(record);
+            (record.index, stands(record) && !earlier.again(record))
+        })?;
+        if found.torn > 0 {
+            files.truncate(&path, found.lines.end()).map_err(|e| failed(&path, &e))?;
         }
+        let run = RunFolder {
+            folder: folder.to_path_buf(),
+            files: Arc::clone(files),
+            lines: Mutex::new(found.lines),
+            _lock: lock,
+        };
         let header = match found.header {
             None => {
-                run.append(journal::header_line(header).as_bytes())?;
+                let line = journal::header_line(header);
+                run.append(line.as_bytes())?;
+                run.lines().pass(line.len());
                 header.clone()
             }
             Some(begun) if journal::identity(&begun) == journal::identity(header) => begun,
             Some(begun) => return Err(other_identity(folder, &begun, header)),
         };
-        let records = found.records.into_iter().filter(|record| stands(record) && !earlier.again(record)).collect();
-        Ok((run, Begun { header, records, spent: found.spent }))
+        Ok((run, Begun { header, spent }))
     }
 
     /// Appends finished cases and makes them durable: one sync for all of them.
@@ -122,11 +131,39 @@ impl RunFolder {
     /// # Errors
     /// The journal cannot be written.
     pub(crate) fn finished(&self, records: &[CaseRecord]) -> Result<(), InputError> {
-        self.append(records.iter().map(journal::case_line).collect::<String>().as_bytes())
+        let (mut text, mut bytes) = (String::new(), Vec::with_capacity(records.len()));
+        for record in records {
+            let line = journal::case_line(record);
+            bytes.push(line.len());
+            text.push_str(&line);
+        }
+        self.append(text.as_bytes())?;
+        let mut lines = self.lines();
+        for (record, bytes) in records.iter().zip(bytes) {
+            let large = || InputError::new(&record.case_id, "its record is too large for a journal");
+            lines.add(record.index, bytes, true).ok_or_else(large)?;
+        }
+        Ok(())
+    }
+
+    /// Where the records stand, the latest of each case and in dataset order.
+    pub(crate) fn settled(&self) -> MutexGuard<'_, Lines> {
+        let mut lines = self.lines();
+        lines.settle();
+        lines
+    }
+
+    /// The journal's path.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.folder.join(JOURNAL)
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn append(&self, bytes: &[u8]) -> Result<(), InputError> {
-        let path = self.folder.join(JOURNAL);
+        let path = self.journal();
         self.files.append(&path, bytes).and_then(|()| self.files.sync(&path)).map_err(|e| failed(&path, &e))
     }
 
@@ -138,6 +175,15 @@ impl RunFolder {
         let path = self.folder.join(name);
         self.files.replace(&path, text.as_bytes()).map_err(|e| failed(&path, &e))
     }
+
+    /// As [`replace`](Self::replace), by what `write` puts out.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn replace_with(&self, name: &str, write: &mut WriteOut<'_>) -> Result<(), InputError> {
+        let path = self.folder.join(name);
+        self.files.replace_with(&path, write).map_err(|e| failed(&path, &e))
+    }
 }
 
 /// Whether a record needs no further start: a fault of the infrastructure says nothing about the variant.
@@ -145,7 +191,7 @@ pub(crate) fn stands(record: &CaseRecord) -> bool {
     record.fault.as_ref().is_none_or(|fault| !fault.is_infrastructure())
 }
 
-/// Bytes of a journal; none where there is none.
+/// Bytes of a log; none where there is none.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, InputError> {
     match fs::read(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),

@@ -3,7 +3,6 @@
 use crate::compare::compare;
 use crate::stored::StoredRun;
 use fapo_core::InputError;
-use fapo_core::run::CaseRecord;
 use fapo_core::tenant::Gate;
 
 /// One rule of a gate and whether a run holds it.
@@ -31,21 +30,20 @@ pub enum GateOutcome {
 /// Holds a run against a gate, rule by rule; no rule, no line. Cases that did not end count as 0 and as a fault.
 ///
 /// # Errors
-/// The run and the baseline cannot be compared.
+/// The run and the baseline cannot be compared, or the journal of one is damaged.
 pub fn judge(gate: &Gate, run: &StoredRun, baseline: Option<&StoredRun>) -> Result<Vec<GateRule>, InputError> {
     let mut rules = Vec::new();
     let mut add = |rule, holds: bool, message| {
         let outcome = if holds { GateOutcome::Holds } else { GateOutcome::Fails };
         rules.push(GateRule { rule, outcome, message });
     };
-    let planned = run.planned.max(1) as f64;
+    let figures = run.figures(None)?;
     if let Some(least) = gate.composite_min {
-        let mean = run.records.iter().map(CaseRecord::composite).sum::<f64>() / planned;
+        let mean = figures.composite(run.planned).map_or(0.0, |estimate| estimate.mean);
         add("composite_min", mean >= least, format!("the mean composite is {mean:.2}, at least {least} is asked"));
     }
     if let Some(most) = gate.errors_max {
-        let faults = run.records.iter().filter(|record| record.fault.is_some()).count();
-        let errors = (faults + run.planned.saturating_sub(run.records.len())) as u64;
+        let errors = (figures.errors + run.planned.saturating_sub(figures.completed())) as u64;
         add("errors_max", errors <= most, format!("{errors} cases have a fault or did not end, {most} may"));
     }
     if let Some(baseline) = baseline {

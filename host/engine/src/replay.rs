@@ -70,12 +70,16 @@ async fn one_case(run: &Evaluation, record: &CaseRecord) -> Outcome {
         let why = record.fault.as_ref().map_or("", |fault| fault.message.as_str());
         return Outcome::LeftOut(format!("its fault was of the infrastructure, not of the tenant's code: {why}"));
     }
-    let Some(index) = run.cases.iter().position(|case| case.case_id == record.case_id) else {
-        return Outcome::LeftOut("the case is not among those of the run".into());
+    let index = record.index;
+    let case = (index < run.cases.count()).then(|| run.cases.at(index));
+    let case = match case {
+        Some(Ok(case)) if case.case_id == record.case_id => case,
+        Some(Err(error)) => return Outcome::LeftOut(error.to_string()),
+        _ => return Outcome::LeftOut("the case is not among those of the run".into()),
     };
     let (granted, spending) = (recorded_services(run, record), Arc::<Spending>::default());
     let judges = RunJudges::begin(&run.tenant_id, &granted.judges, &spending, &Spent::default());
-    let again = one_try(run, &granted, index, &spending, judges.as_ref()).await;
+    let again = one_try(run, &granted, &case, index, &spending, judges.as_ref()).await;
     let differences = differences(record, &again);
     if differences.is_empty() { Outcome::Same } else { Outcome::Different(differences) }
 }

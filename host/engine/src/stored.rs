@@ -1,21 +1,24 @@
 //! Runs as they stand on disk: finished, stopped, or still being written by somebody else.
 
-use crate::folder;
-use crate::journal::{self, JOURNAL};
+use crate::figures::RunFigures;
+use crate::journal::{self, JOURNAL, Lines};
 use fapo_core::InputError;
-use fapo_core::run::CaseRecord;
+use fapo_core::attribution::Labels;
+use fapo_core::ports::Cases;
+use fapo_core::run::{CaseRecord, PASSED};
+use serde::Deserialize;
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// A run read from its journal.
-#[derive(Debug)]
+/// A run in its journal. Its records stay there until somebody asks for them.
+#[derive(Clone, Debug)]
 pub struct StoredRun {
     /// `run_config.json` of the run.
     pub run_config: Value,
     /// Planned cases.
     pub planned: usize,
-    /// The latest record of each case that came to its end, in dataset order.
-    pub records: Vec<CaseRecord>,
+    journal: PathBuf,
+    lines: Lines,
 }
 
 impl StoredRun {
@@ -23,19 +26,63 @@ impl StoredRun {
     pub fn identity(&self, dimension: &str) -> &Value {
         &self.run_config["fapo"]["identity"][dimension]
     }
+
+    /// Cases that came to their end.
+    pub fn completed(&self) -> usize {
+        self.lines.count()
+    }
+
+    /// The latest record of each case that came to its end, in dataset order, one after the other.
+    ///
+    /// # Errors
+    /// The journal is damaged, or was changed since the run was opened; named with its line.
+    pub fn each(&self) -> Result<impl Iterator<Item = Result<CaseRecord, InputError>> + use<'_>, InputError> {
+        self.lines.records(&self.journal)
+    }
+
+    /// All records at once, for those that must look at them together.
+    ///
+    /// # Errors
+    /// As for one after the other.
+    pub fn records(&self) -> Result<Vec<CaseRecord>, InputError> {
+        self.each()?.collect()
+    }
+
+    /// What the run comes to, its failures explained where its cases are at hand.
+    ///
+    /// # Errors
+    /// As for its records, and those of the cases.
+    pub fn figures(&self, cases: Option<&dyn Cases>) -> Result<RunFigures, InputError> {
+        let mut labels = Labels::default();
+        for index in 0..cases.map_or(0, Cases::count) {
+            cases.map_or(Ok(()), |cases| cases.at(index).map(|case| labels.add(&case)))?;
+        }
+        let mut figures = RunFigures::new(&labels);
+        for record in self.each()? {
+            let record = record?;
+            let failed = cases.filter(|cases| record.composite() < PASSED && record.index < cases.count());
+            let case = failed.map(|cases| cases.at(record.index)).transpose()?;
+            figures.add(case.as_deref().filter(|case| case.case_id == record.case_id), &record);
+        }
+        Ok(figures)
+    }
 }
 
-/// Reads a run. Writes nothing and needs no lock.
+/// Opens a run. Writes nothing and needs no lock.
 ///
 /// # Errors
 /// The folder holds no run, or its journal is damaged; named with its line.
 pub fn read_run(folder: &Path) -> Result<StoredRun, InputError> {
+    #[derive(Deserialize)]
+    struct Of {
+        index: usize,
+    }
     let path = folder.join(JOURNAL);
-    let found = journal::read(&path, &folder::read(&path)?)?;
+    let found = journal::scan::<Of>(&path, |record| (record.index, true))?;
     let run_config = found.header.ok_or_else(|| {
         InputError::new(folder.display().to_string(), "holds no run")
             .hint("name the folder that `fapo eval` printed; it holds a journal.jsonl")
     })?;
     let planned = run_config["fapo"]["planned"].as_u64().and_then(|n| usize::try_from(n).ok());
-    Ok(StoredRun { planned: planned.unwrap_or(found.records.len()), run_config, records: found.records })
+    Ok(StoredRun { planned: planned.unwrap_or(found.lines.count()), run_config, journal: path, lines: found.lines })
 }

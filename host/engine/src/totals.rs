@@ -3,9 +3,16 @@
 //! Totals grow by one record at a time, so that a live `progress.json` costs the same at the first case and at the
 //! hundred-thousandth; the lists of ids that grow with the run are written once, at its end.
 
+use crate::figures::Metrics;
+use fapo_core::ports::Cases;
 use fapo_core::run::CaseRecord;
-use serde_json::{Map, Value, json};
+use serde::ser::{Error, SerializeSeq};
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
+use std::io::Write;
+
+/// Case ids that a live `progress.json` lists as failed; the one at the end lists all.
+const FAILED_LIVE_MAX: usize = 1_000;
 
 /// Sums over the finished cases.
 #[derive(Debug, Default)]
@@ -13,10 +20,12 @@ pub(crate) struct Totals {
     completed: usize,
     composite: f64,
     composite_succeeded: f64,
-    breakdown: BTreeMap<String, f64>,
+    metrics: Metrics,
     earned: f64,
     possible: f64,
-    failed: Vec<String>,
+    failed: usize,
+    /// The first of them.
+    failed_ids: Vec<String>,
 }
 
 /// Facts about a run that stand still.
@@ -39,13 +48,14 @@ impl Totals {
         self.completed += 1;
         self.composite += record.composite();
         if record.fault.is_some() {
-            self.failed.push(record.case_id.clone());
+            self.failed += 1;
+            if self.failed_ids.len() < FAILED_LIVE_MAX {
+                self.failed_ids.push(record.case_id.clone());
+            }
         } else {
             self.composite_succeeded += record.composite();
         }
-        for (name, value) in record.score.iter().flat_map(|s| s.breakdown()) {
-            *self.breakdown.entry(name.clone()).or_insert(0.0) += value;
-        }
+        self.metrics.add(record);
         let points = |wanted: &str| {
             let found = record.score.iter().flat_map(|s| s.breakdown()).find(|(name, _)| name == wanted);
             found.map_or(0.0, |(_, value)| *value)
@@ -54,52 +64,110 @@ impl Totals {
         self.possible += points("points_possible");
     }
 
-    /// The text of `progress.json`. `ended` brings the records for the lists that are written once.
-    pub(crate) fn progress_json(
+    /// Writes `progress.json`. `ended` brings the ids for the lists that are written once.
+    pub(crate) fn write_progress(
         &self,
         facts: &Facts<'_>,
         phase: Phase,
         now: jiff::Timestamp,
         in_flight: &[String],
-        ended: &[CaseRecord],
-    ) -> String {
-        let succeeded = self.completed - self.failed.len();
-        let status = match (phase, self.failed.len(), succeeded) {
+        ended: Option<&Ended<'_>>,
+        out: &mut dyn Write,
+    ) -> std::io::Result<()> {
+        let succeeded = self.completed - self.failed;
+        let status = match (phase, self.failed, succeeded) {
             (Phase::Running | Phase::Stopped, _, _) => "running",
             (Phase::Ended, 0, _) => "completed",
             (Phase::Ended, _, 0) => "failed",
             (Phase::Ended, _, _) => "degraded",
         };
         let mean = |sum: f64, n: usize| (n > 0).then(|| sum / n as f64);
-        let averages: Map<String, Value> = self
-            .breakdown
-            .iter()
-            .map(|(name, sum)| (name.clone(), json!(sum / self.completed.max(1) as f64)))
-            .collect();
-        let ids = |wanted: fn(&CaseRecord) -> bool| -> Vec<&str> {
-            ended.iter().filter(|r| wanted(r)).map(|r| r.case_id.as_str()).collect()
-        };
-        let progress = json!({
-            "run_id": facts.run_id,
-            "status": status,
-            "total_cases": facts.planned,
-            "completed_cases": self.completed,
-            "successful_cases": succeeded,
-            "started_at": facts.started.to_string(),
-            "updated_at": now.to_string(),
-            "avg_composite_score": mean(self.composite, self.completed),
-            "weighted_avg_score": (self.possible > 0.0).then(|| 100.0 * self.earned / self.possible),
-            "score_breakdown_averages": averages,
-            "failed_case_ids": self.failed,
-            "attempted_case_ids": ids(|_| true),
-            "successful_case_ids": ids(|r| r.fault.is_none()),
-            "in_flight_case_ids": in_flight,
-            "trust_tier_summaries": {},
-            "fapo": {
-                "stopped": phase == Phase::Stopped,
-                "avg_composite_score_of_successful": mean(self.composite_succeeded, succeeded),
+        let ids = |wanted: fn(bool) -> bool| Ids { ended, wanted };
+        let progress = Progress {
+            run_id: facts.run_id,
+            status,
+            total_cases: facts.planned,
+            completed_cases: self.completed,
+            successful_cases: succeeded,
+            started_at: facts.started.to_string(),
+            updated_at: now.to_string(),
+            avg_composite_score: mean(self.composite, self.completed),
+            weighted_avg_score: (self.possible > 0.0).then(|| 100.0 * self.earned / self.possible),
+            score_breakdown_averages: self.metrics.over(self.completed).into_iter().collect(),
+            failed_case_ids: match ended {
+                Some(_) => Failed::All(ids(|failed| failed)),
+                None => Failed::First(&self.failed_ids),
             },
-        });
-        format!("{progress:#}\n")
+            attempted_case_ids: ids(|_| true),
+            successful_case_ids: ids(|failed| !failed),
+            in_flight_case_ids: in_flight,
+            trust_tier_summaries: BTreeMap::new(),
+            fapo: Extras {
+                stopped: phase == Phase::Stopped,
+                avg_composite_score_of_successful: mean(self.composite_succeeded, succeeded),
+            },
+        };
+        serde_json::to_writer_pretty(&mut *out, &progress)?;
+        writeln!(out)
+    }
+}
+
+/// The cases of a run at its end, and which of them have a fault.
+pub(crate) struct Ended<'a> {
+    pub(crate) cases: &'a dyn Cases,
+    /// By position.
+    pub(crate) failed: &'a [bool],
+}
+
+#[derive(Serialize)]
+struct Progress<'a> {
+    run_id: &'a str,
+    status: &'static str,
+    total_cases: usize,
+    completed_cases: usize,
+    successful_cases: usize,
+    started_at: String,
+    updated_at: String,
+    avg_composite_score: Option<f64>,
+    weighted_avg_score: Option<f64>,
+    score_breakdown_averages: BTreeMap<String, f64>,
+    failed_case_ids: Failed<'a>,
+    attempted_case_ids: Ids<'a>,
+    successful_case_ids: Ids<'a>,
+    in_flight_case_ids: &'a [String],
+    trust_tier_summaries: BTreeMap<String, ()>,
+    fapo: Extras,
+}
+
+#[derive(Serialize)]
+struct Extras {
+    stopped: bool,
+    avg_composite_score_of_successful: Option<f64>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Failed<'a> {
+    First(&'a [String]),
+    All(Ids<'a>),
+}
+
+/// Ids of cases, read one by one while they are written.
+struct Ids<'a> {
+    ended: Option<&'a Ended<'a>>,
+    /// By whether the case has a fault.
+    wanted: fn(bool) -> bool,
+}
+
+impl Serialize for Ids<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for (index, failed) in self.ended.iter().flat_map(|ended| ended.failed.iter().enumerate()) {
+            if let Some(ended) = self.ended.filter(|_| (self.wanted)(*failed)) {
+                let case = ended.cases.at(index).map_err(|e| S::Error::custom(e.to_string()))?;
+                list.serialize_element(&case.case_id)?;
+            }
+        }
+        list.end()
     }
 }

@@ -1,21 +1,24 @@
 //! A process that stops at any write, after any byte of it: the same run again gives the same results, and no case
 //! whose line was durable runs a second time.
 
+use fapo_core::InputError;
 use fapo_core::case::Case;
 use fapo_core::fault::{Fault, FaultKind, Phase};
 use fapo_core::grants::Budget;
 use fapo_core::ports::{
-    BoxFuture, CaseServices, Chain, ChainOutcome, Clock, Definition, FinishedCase, JudgeServices, Problem, ResourceUse,
-    RunFiles, ScoreOutcome, Scorer, TimedStep,
+    BoxFuture, CaseServices, Cases, Chain, ChainOutcome, Clock, Definition, FinishedCase, JudgeServices, Problem,
+    ResourceUse, RunFiles, ScoreOutcome, Scorer, TimedStep, WriteOut,
 };
+use fapo_core::run::CaseRecord;
 use fapo_core::score::{RawScore, Score};
-use fapo_engine::evaluate::{Earlier, Evaluation, Granted, RunEvent, RunReport, evaluate, finished};
+use fapo_engine::evaluate::{Earlier, Evaluation, Granted, RunEvent, RunReport, evaluate, evaluate_keeping, finished};
 use fapo_engine::files::DiskFiles;
 use fapo_engine::recorded::RecordedOutputs;
 use fapo_engine::stop::{StopSignal, StopSource};
 use fapo_engine::stored::read_run;
 use fapo_graph::{CaseInput, Catalogue, Entry, Step, StepId, StepOrigin};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::io::{Error, ErrorKind, Result as IoResult};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -151,14 +154,16 @@ impl RunFiles for StoppingFiles {
         self.alive()?;
         DiskFiles.sync(path)
     }
-    fn replace(&self, path: &Path, bytes: &[u8]) -> IoResult<()> {
-        let (reached, ended) = self.reach(bytes);
+    fn replace_with(&self, path: &Path, write: &mut WriteOut<'_>) -> IoResult<()> {
+        let mut bytes = Vec::new();
+        write(&mut bytes)?;
+        let (reached, ended) = self.reach(&bytes);
         if ended.is_err() {
             // Half of the file beside the one that stands.
             let beside = path.with_extension("half");
             return DiskFiles.append(&beside, reached).and(ended);
         }
-        DiskFiles.replace(path, bytes)
+        DiskFiles.replace(path, &bytes)
     }
     fn truncate(&self, path: &Path, length: u64) -> IoResult<()> {
         self.alive()?;
@@ -180,10 +185,19 @@ fn case(id: &str) -> Case {
     }
 }
 
+fn cases() -> Vec<Case> {
+    (0..CASES).map(|n| case(&format!("case-{n}{}", "x".repeat(n)))).collect()
+}
+
+/// Records of a run as they stand on disk.
+fn records(folder: &Path) -> Vec<CaseRecord> {
+    read_run(folder).and_then(|run| run.records()).expect("reads")
+}
+
 fn evaluation(folder: &Path, chain: &Arc<FakeChain>, files: Arc<dyn RunFiles>) -> Evaluation {
     Evaluation {
         tenant_id: "fake".into(),
-        cases: (0..CASES).map(|n| case(&format!("case-{n}{}", "x".repeat(n)))).collect(),
+        cases: Arc::new(cases()),
         definition: RecordedOutputs::definition(),
         chain: Arc::clone(chain) as Arc<dyn Chain>,
         scorer: Arc::new(FakeScorer),
@@ -204,7 +218,7 @@ fn evaluation(folder: &Path, chain: &Arc<FakeChain>, files: Arc<dyn RunFiles>) -
 }
 
 /// Runs to the end or to the stop; the ids that were reported finished.
-fn run(evaluation: Evaluation) -> (Result<RunReport, fapo_core::InputError>, Vec<String>) {
+fn run(evaluation: Evaluation) -> (Result<RunReport, InputError>, Vec<String>) {
     let reported = Mutex::new(Vec::new());
     let observe = |event: RunEvent<'_>| {
         if let RunEvent::Finished { record, .. } = event {
@@ -249,7 +263,7 @@ fn a_stop_at_any_write_after_any_byte_loses_no_finished_case() {
             let (second, _) = run(evaluation(folder.path(), &chain, Arc::new(DiskFiles)));
             let report = second.unwrap_or_else(|e| panic!("stopped at {stop_at} after {bytes}: {e}"));
             assert_eq!(artefacts(folder.path()), expected, "stopped at {stop_at} after {bytes}");
-            assert!(!report.stopped && report.records.len() == CASES);
+            assert!(!report.stopped && report.figures.completed() == CASES);
             let again = chain.ran.lock().expect("not poisoned");
             for id in &durable {
                 assert!(!again.contains(id), "{id} was finished and ran again (stopped at {stop_at} after {bytes})");
@@ -297,14 +311,14 @@ fn faults_of_the_infrastructure_are_run_again_by_the_next_start_and_others_stand
     let folder = tempfile::tempdir().expect("a folder");
     let chain = Arc::new(FakeChain { fault: Some(fault), ..FakeChain::default() });
     let report = run(evaluation(folder.path(), &chain, Arc::new(DiskFiles))).0.expect("runs");
-    assert_eq!(report.records.iter().filter(|r| r.fault.is_some()).count(), 2);
+    assert_eq!(report.figures.errors, 2);
     let open = evaluation(folder.path(), &chain, Arc::new(DiskFiles));
     assert_eq!(finished(&open).expect("reads"), CASES - 1);
     let report = run(open).0.expect("continues");
     assert_eq!(report.resumed, CASES - 1);
-    let failed: Vec<&str> = report.records.iter().filter(|r| r.fault.is_some()).map(|r| r.case_id.as_str()).collect();
-    assert_eq!(failed, ["case-1x"]);
-    assert_eq!(read_run(folder.path()).expect("reads").records, report.records);
+    let records = records(folder.path());
+    let failed: Vec<&str> = records.iter().filter(|r| r.fault.is_some()).map(|r| r.case_id.as_str()).collect();
+    assert_eq!((failed.as_slice(), report.figures.errors), (&["case-1x"][..], 1));
 }
 
 #[test]
@@ -315,9 +329,10 @@ fn a_wall_clock_limit_is_tried_once_more() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let chain = Arc::new(FakeChain { fault: Some(fault), ..FakeChain::default() });
-    let report = run(evaluation(folder.path(), &chain, Arc::new(DiskFiles))).0.expect("runs");
-    assert!(report.records[0].fault.is_none());
-    assert_eq!(report.records[1].fault.as_ref().map(|f| f.kind), Some(FaultKind::TimedOut));
+    run(evaluation(folder.path(), &chain, Arc::new(DiskFiles))).0.expect("runs");
+    let records = records(folder.path());
+    assert!(records[0].fault.is_none());
+    assert_eq!(records[1].fault.as_ref().map(|f| f.kind), Some(FaultKind::TimedOut));
     assert_eq!(chain.ran.lock().expect("not poisoned").iter().filter(|id| *id == "case-1x").count(), 2);
 }
 
@@ -325,11 +340,13 @@ fn a_wall_clock_limit_is_tried_once_more() {
 fn a_fault_of_the_host_in_one_case_is_that_cases_fault() {
     let folder = tempfile::tempdir().expect("a folder");
     let chain = Arc::<FakeChain>::default();
-    let mut evaluation = evaluation(folder.path(), &chain, Arc::new(DiskFiles));
-    evaluation.cases[3].case_id = "panics".into();
-    let report = run(evaluation).0.expect("the run goes on");
-    assert_eq!(report.records.len(), CASES);
-    let fault = report.records[3].fault.as_ref().expect("a fault");
+    let mut cases = cases();
+    cases[3].case_id = "panics".into();
+    let evaluation = evaluation(folder.path(), &chain, Arc::new(DiskFiles));
+    run(Evaluation { cases: Arc::new(cases), ..evaluation }).0.expect("the run goes on");
+    let records = records(folder.path());
+    assert_eq!(records.len(), CASES);
+    let fault = records[3].fault.as_ref().expect("a fault");
     assert_eq!((fault.phase, fault.kind), (Phase::Host, FaultKind::Internal));
 }
 
@@ -348,12 +365,56 @@ fn a_run_that_is_asked_to_end_finishes_what_is_in_flight_and_goes_on_later() {
             }
         }))
         .expect("ends");
-    assert!(report.stopped && !report.records.is_empty() && report.records.len() < CASES, "{}", report.records.len());
+    let ended = report.figures.completed();
+    assert!(report.stopped && (1..CASES).contains(&ended), "{ended}");
     assert!(!folder.path().join("results.jsonl").exists(), "half a run has no results");
     let progress = std::fs::read_to_string(folder.path().join("progress.json")).expect("progress");
     assert!(progress.contains("\"stopped\": true"), "{progress}");
     let report = run(evaluation(folder.path(), &chain, Arc::new(DiskFiles))).0.expect("goes on");
-    assert!(!report.stopped && report.records.len() == CASES);
+    assert!(!report.stopped && report.figures.completed() == CASES);
+}
+
+/// Cases of which one can be read once, when the scorer looks at it, and no more.
+struct ChangingCases {
+    cases: Vec<Case>,
+    reads: AtomicUsize,
+}
+
+impl Cases for ChangingCases {
+    fn count(&self) -> usize {
+        self.cases.len()
+    }
+    fn at(&self, index: usize) -> Result<Cow<'_, Case>, InputError> {
+        match index == 5 && self.reads.fetch_add(1, Ordering::SeqCst) > 0 {
+            true => Err(InputError::new("d.jsonl, row 6", "was changed")),
+            false => self.cases.at(index),
+        }
+    }
+}
+
+#[test]
+fn a_row_that_is_changed_under_a_run_ends_it_and_what_is_finished_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Arc::<FakeChain>::default();
+    let changing = Arc::new(ChangingCases { cases: cases(), reads: AtomicUsize::new(0) });
+    let under = Evaluation { cases: changing, workers: 1, ..evaluation(folder.path(), &chain, Arc::new(DiskFiles)) };
+    let (ended, durable) = run(under);
+    assert_eq!(ended.expect_err("changed").subject, "d.jsonl, row 6");
+    assert_eq!(durable.len(), 5);
+    let report = run(evaluation(folder.path(), &chain, Arc::new(DiskFiles))).0.expect("goes on");
+    assert_eq!((report.resumed, report.figures.completed()), (5, CASES));
+}
+
+#[test]
+fn records_that_are_kept_are_those_on_disk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Arc::<FakeChain>::default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+    for resumed in [0, CASES] {
+        let again = Arc::new(evaluation(folder.path(), &chain, Arc::new(DiskFiles)));
+        let (report, kept) = runtime.block_on(evaluate_keeping(&again, &|_| {})).expect("runs");
+        assert_eq!((report.resumed, kept), (resumed, records(folder.path())));
+    }
 }
 
 #[test]
@@ -367,12 +428,17 @@ fn two_runs_are_compared_pair_by_pair_and_only_where_scores_mean_the_same() {
     let failing = Arc::new(FakeChain { fault: Some(fault), ..FakeChain::default() });
     run(evaluation(a.path(), &failing, Arc::new(DiskFiles))).0.expect("runs");
     run(evaluation(b.path(), &chain, Arc::new(DiskFiles))).0.expect("runs");
-    let (a, mut b) = (read_run(a.path()).expect("reads"), read_run(b.path()).expect("reads"));
-    let found = compare(&a, &b).expect("compares");
+    let (a, whole) = (read_run(a.path()).expect("reads"), read_run(b.path()).expect("reads"));
+    let found = compare(&a, &whole).expect("compares");
     assert_eq!((found.pairs, found.same, found.fixed.as_slice()), (CASES, CASES - 1, &["case-0".to_string()][..]));
     assert!((found.difference.expect("pairs").mean - (found.mean_b - found.mean_a)).abs() < 1e-9);
-    b.records.pop();
+    let journal = b.path().join("journal.jsonl");
+    let text = std::fs::read_to_string(&journal).expect("a journal");
+    let lines: Vec<&str> = text.lines().collect();
+    std::fs::write(&journal, lines[..CASES].join("\n") + "\n").expect("written");
+    let mut b = read_run(b.path()).expect("reads");
     assert_eq!(compare(&a, &b).expect("compares").unpaired.len(), 1);
+    assert!(whole.records().expect_err("cut").to_string().contains("was changed while it was read"));
     b.run_config["fapo"]["identity"]["dataset"] = "other".into();
     assert!(compare(&a, &b).expect_err("other cases").to_string().contains("dataset"));
 }
@@ -402,12 +468,13 @@ fn recorded_outputs_stand_in_for_a_chain() {
     let chain = Arc::<FakeChain>::default();
     let run_it = Evaluation {
         chain: recorded,
-        cases: vec![case("a"), case("b")],
+        cases: Arc::new(vec![case("a"), case("b")]),
         ..evaluation(folder.path(), &chain, Arc::new(DiskFiles))
     };
-    let report = run(run_it).0.expect("scores");
-    assert_eq!(report.records[0].output_text, "last");
-    let outputs = serde_json::to_value(report.records[0].step_outputs()).expect("JSON");
+    run(run_it).0.expect("scores");
+    let records = records(folder.path());
+    assert_eq!(records[0].output_text, "last");
+    let outputs = serde_json::to_value(records[0].step_outputs()).expect("JSON");
     assert_eq!(outputs, json!({"one": "1", "two": "2"}));
-    assert!(report.records[1].fault.as_ref().is_some_and(|f| f.message.contains("no output is recorded")));
+    assert!(records[1].fault.as_ref().is_some_and(|f| f.message.contains("no output is recorded")));
 }

@@ -12,25 +12,26 @@ mod finding;
 mod fix;
 mod heuristics;
 mod intervention;
+mod labels;
 mod original;
 mod texts;
 
 pub use cluster::{Cluster, clusters};
-pub use failing::{FailingStep, failing_steps};
+pub use failing::{FailingStep, FailureCounts};
 pub use failure::gold_titles;
 pub use finding::{Cause, Confidence, Finding};
 pub use fix::Fix;
 pub use heuristics::{HEURISTICS, Heuristic};
 pub use intervention::{Blamed, Ceiling, INTERVENTION, Interventions, Located, SeenBy, Unattributed};
+pub use labels::Labels;
 
 use crate::case::Case;
-use crate::review::LABEL_TIMES;
 use crate::run::CaseRecord;
 use failure::Failure;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A run's failures, explained.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -73,19 +74,11 @@ fn failed<'a>(cases: &'a [Case], records: &'a [CaseRecord]) -> Vec<(&'a Case, &'
 
 /// One finding a failed case.
 fn findings(cases: &[Case], failed: &[(&Case, &CaseRecord)]) -> Vec<Finding> {
-    let labelled = labelled_tasks(cases);
+    let labelled = Labels::of(cases).tasks();
     let explain = |(case, record): &(&Case, &CaseRecord)| {
-        heuristics::explain(&Failure::new(case, record, labelled.contains(case.task_type.as_str())))
+        heuristics::explain(&Failure::new(case, record, labelled.contains(&case.task_type)))
     };
     failed.iter().map(explain).collect()
-}
-
-/// The original's section `## Step Attribution` of `summary.md`, the step with most failures first; None where nothing
-/// failed or no record has a step.
-pub fn step_table(cases: &[Case], records: &[CaseRecord]) -> Option<String> {
-    let failed = failed(cases, records);
-    let any_steps = records.iter().any(|record| !record.steps.is_empty());
-    (any_steps && !failed.is_empty()).then(|| original::step_table(&original::attribute_failures(&failed)))
 }
 
 impl Attribution {
@@ -108,18 +101,4 @@ pub(crate) fn tells(case: &Case) -> bool {
 pub(crate) fn states_answer(case: &Case, text: &str) -> bool {
     let answer = case.expected_answer().map(texts::words).unwrap_or_default();
     texts::states(&texts::Words::of(text), &answer)
-}
-
-/// Task types whose answers are labels: each of them is the answer of several cases.
-fn labelled_tasks(cases: &[Case]) -> BTreeSet<&str> {
-    let mut times: BTreeMap<(&str, Option<&str>), usize> = BTreeMap::new();
-    for case in cases {
-        *times.entry((&case.task_type, case.expected_answer())).or_default() += 1;
-    }
-    let rare: BTreeSet<&str> = times
-        .iter()
-        .filter(|((_, answer), times)| answer.is_none() || **times < LABEL_TIMES)
-        .map(|((task, _), _)| *task)
-        .collect();
-    times.keys().map(|(task, _)| *task).filter(|task| !rare.contains(task)).collect()
 }

@@ -83,6 +83,11 @@ fn raise_in(entry: &mut Map<String, Value>, key: &str, value: &str) {
     }
 }
 
+/// Steps that one case is laid at.
+pub(super) fn blamed(case: &Case, record: &CaseRecord) -> impl Iterator<Item = String> {
+    verdicts(case, record).into_iter().map(|verdict| verdict.step)
+}
+
 /// The first heuristic that matches; a cascade blames every later step too.
 fn verdicts(case: &Case, record: &CaseRecord) -> Vec<Verdict> {
     if let Some(fault) = &record.fault {
@@ -190,10 +195,9 @@ fn count_of(entry: &Value, key: &str, name: &str) -> u64 {
     entry[key][name].as_u64().unwrap_or(0)
 }
 
-/// The section of `summary.md`: steps by falling count.
-pub(super) fn step_table(result: &Map<String, Value>) -> String {
-    let mut rows: Vec<(&String, u64)> =
-        result.iter().map(|(step, entry)| (step, entry["count"].as_u64().unwrap_or(0))).collect();
+/// The section of `summary.md`: steps by falling count, equal ones in the order in which they were first blamed.
+pub(super) fn step_table(counts: &[(String, usize)]) -> String {
+    let mut rows: Vec<&(String, usize)> = counts.iter().collect();
     rows.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let rows: String = rows.into_iter().map(|(step, count)| format!("| {step} | {count} |\n")).collect();
     format!("## Step Attribution\n\n| Step | Failure Count |\n|------|--------------|\n{rows}")

@@ -1,7 +1,7 @@
 //! Findings grouped into clusters.
 
 use crate::rows;
-use fapo_core::attribution::{Cause, Confidence, Fix, attribute, failing_steps, step_table};
+use fapo_core::attribution::{Cause, Confidence, FailureCounts, Fix, attribute};
 use fapo_core::case::Case;
 use fapo_core::run::CaseRecord;
 use fapo_core::scope::VariantLevel;
@@ -56,7 +56,7 @@ fn a_passed_case_and_one_without_its_row_give_no_finding() {
     let (cases, records) = run(&[("a", LONG, 0.0)], 2);
     let found = attribute(&cases[1..], &records);
     assert_eq!((found.failed, found.findings.len(), found.clusters.len()), (0, 0, 0));
-    assert!(step_table(&cases[1..], &records).is_none());
+    assert!(FailureCounts::of(&cases[1..], &records).step_table().is_none());
 }
 
 #[test]
@@ -70,6 +70,6 @@ fn visits_of_a_node_are_one_cluster_and_the_scorer_is_heard() {
     assert_eq!((found.clusters.len(), found.clusters[0].count), (1, 2));
     assert_eq!(found.findings[1].step, "answer#1");
     assert_eq!(found.findings[0].note.as_deref(), Some("too long"));
-    let steps = failing_steps(&cases, &records);
+    let steps = FailureCounts::of(&cases, &records).steps();
     assert_eq!((steps.len(), steps[0].cause), (2, Cause::VerboseNearMiss));
 }

@@ -1,7 +1,7 @@
 //! The original's attribution: its order, names, tiers, confidences and objects.
 
 use crate::rows::{read, with};
-use fapo_core::attribution::{attribute, step_table};
+use fapo_core::attribution::{FailureCounts, attribute};
 use serde_json::{Value, json};
 
 fn base() -> Value {
@@ -117,7 +117,7 @@ fn objects_have_the_originals_keys_and_the_summary_counts_each_case_once() {
                "tool_error_types": {}})
     );
     assert_eq!(
-        step_table(&cases, &records).expect("a table"),
+        FailureCounts::of(&cases, &records).step_table().expect("a table"),
         "## Step Attribution\n\n| Step | Failure Count |\n|------|--------------|\n| answer | 3 |\n| retrieve | 2 |\n\
          | think | 1 |\n| __infrastructure__ | 1 |\n"
     );
@@ -126,7 +126,7 @@ fn objects_have_the_originals_keys_and_the_summary_counts_each_case_once() {
 #[test]
 fn no_table_where_nothing_failed_or_nothing_ran() {
     let (case, passed) = read(&with(&base(), &json!({"score": 100.0})));
-    assert!(step_table(std::slice::from_ref(&case), &[passed]).is_none());
+    assert!(FailureCounts::of(&[case], &[passed]).step_table().is_none());
     let (case, nothing) = read(&with(&base(), &json!({"steps": []})));
-    assert!(step_table(std::slice::from_ref(&case), &[nothing]).is_none());
+    assert!(FailureCounts::of(&[case], &[nothing]).step_table().is_none());
 }

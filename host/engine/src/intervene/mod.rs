@@ -44,6 +44,8 @@ pub struct Diagnosis {
     pub run: Arc<Evaluation>,
     /// Its records.
     pub records: Vec<CaseRecord>,
+    /// The run's cases.
+    pub cases: Arc<Vec<Case>>,
     /// What the tenant's steps should have put out.
     pub gold: GoldSpec,
     /// Records of other variants: where one passed a case, its outputs stand for gold that the tenant does not declare.
@@ -65,7 +67,7 @@ pub async fn intervene(
     let run = &diagnosis.run;
     let shape = Shape::new(&run.definition);
     let subjects = subjects(diagnosis, &shape)?;
-    let found = attribute(&run.cases, &diagnosis.records);
+    let found = attribute(&diagnosis.cases, &diagnosis.records);
     let heard: BTreeSet<&str> = subjects.iter().map(|subject| subject.case.case_id.as_str()).collect();
     let cluster = |f: &Finding| format!("{} {:?}", f.step, f.fix);
     let clusters: BTreeMap<String, String> = found
@@ -113,7 +115,7 @@ pub async fn intervene(
         calls_paid: paid,
         calls_cached: cached,
         budget_ended,
-        ..Interventions::new(located, &clusters, run.cases.len())
+        ..Interventions::new(located, &clusters, diagnosis.cases.len())
     })
 }
 
@@ -122,7 +124,7 @@ fn subjects<'a>(diagnosis: &'a Diagnosis, shape: &'a Shape) -> Result<Vec<Subjec
     let run = &diagnosis.run;
     let index = diagnosis.gold.index.as_ref().and_then(|name| run.granted.indexes.get(name));
     let places: BTreeMap<&str, usize> =
-        run.cases.iter().enumerate().map(|(at, case)| (case.case_id.as_str(), at)).collect();
+        diagnosis.cases.iter().enumerate().map(|(at, case)| (case.case_id.as_str(), at)).collect();
     let passed = diagnosis.donors.iter().filter(|donor| donor.composite() >= PASSED);
     let donors: BTreeMap<&str, &CaseRecord> = passed.map(|donor| (donor.case_id.as_str(), donor)).collect();
     let mut subjects = Vec::new();
@@ -131,7 +133,7 @@ fn subjects<'a>(diagnosis: &'a Diagnosis, shape: &'a Shape) -> Result<Vec<Subjec
         if record.fault.as_ref().is_some_and(|fault| fault.is_infrastructure()) {
             continue;
         }
-        let case = &run.cases[at];
+        let case = &diagnosis.cases[at];
         let passages = match index.filter(|_| diagnosis.gold.needs_passages()) {
             Some(index) => passages(index.as_ref(), case)?,
             None => Vec::new(),

@@ -103,7 +103,8 @@ impl Replays {
             self.ask_for(&known);
             return Ok(Some(known));
         }
-        let record = one_diagnostic(&self.run, subject.index, handed, &self.spending, self.judges.as_ref()).await;
+        let record =
+            one_diagnostic(&self.run, subject.case, subject.index, handed, &self.spending, self.judges.as_ref()).await;
         if record.fault.as_ref().is_some_and(|fault| fault.kind.is_spent()) {
             return Ok(None);
         }

@@ -10,8 +10,8 @@ use fapo_core::fault::Fault;
 use fapo_core::gold::GoldSpec;
 use fapo_core::grants::Budget;
 use fapo_core::ports::{
-    BoxFuture, CaseServices, Chain, ChainOutcome, Definition, FinishedCase, JudgeServices, ModelCall, ModelReply,
-    Problem, Provider, ProviderError, ResourceUse, ScoreOutcome, Scorer, TimedStep,
+    BoxFuture, CaseServices, Cases, Chain, ChainOutcome, Definition, FinishedCase, JudgeServices, ModelCall,
+    ModelReply, Problem, Provider, ProviderError, ResourceUse, ScoreOutcome, Scorer, TimedStep,
 };
 use fapo_core::run::CaseRecord;
 use fapo_core::score::{RawScore, Score};
@@ -146,9 +146,10 @@ async fn with_gold(gold: (&str, &str), chain: TwoSteps, donors: Vec<CaseRecord>,
     if sampled {
         granted.models.insert("task".into(), Arc::new(Sampling));
     }
+    let cases = Arc::new(fapo_core::case::read_dataset("d.jsonl", &row).expect("a case").cases);
     let run = Evaluation {
         tenant_id: "t".into(),
-        cases: fapo_core::case::read_dataset("d.jsonl", &row).expect("a case").cases,
+        cases: Arc::clone(&cases) as Arc<dyn Cases>,
         definition: Definition { graph: graph(), prompts: Vec::new(), params: Vec::new() },
         chain: Arc::new(chain),
         scorer: Arc::new(Exact),
@@ -169,6 +170,7 @@ async fn with_gold(gold: (&str, &str), chain: TwoSteps, donors: Vec<CaseRecord>,
     let diagnosis = Diagnosis {
         run: Arc::new(run),
         records: vec![record("bad", "fourteen herons", 0.0)],
+        cases,
         gold: GoldSpec { index: None, steps: [(gold.0.to_string(), gold.1.to_string())].into() },
         donors,
         calls_max: 100,

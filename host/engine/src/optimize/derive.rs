@@ -1,7 +1,7 @@
 //! A trial's decisions made again from the scores that its runs stored: whoever doubts a report can check it.
 
 use super::{OnHeldOut, TrialReport};
-use crate::stored::{StoredRun, read_run};
+use crate::stored::read_run;
 use fapo_core::InputError;
 use fapo_core::held_out::HeldOut;
 use fapo_core::review::Verdict;
@@ -23,18 +23,20 @@ pub struct Derived {
 struct Runs {
     name: String,
     folder: PathBuf,
-    train: StoredRun,
+    train: Vec<CaseRecord>,
+    planned: usize,
 }
 
 impl Runs {
     fn open(trial: &Path, name: &str) -> Result<Self, InputError> {
         let folder = trial.join("variants").join(name.trim_start_matches('v'));
-        Ok(Runs { name: name.into(), train: read_run(&folder.join("train"))?, folder })
+        let train = read_run(&folder.join("train"))?;
+        Ok(Runs { name: name.into(), train: train.records()?, planned: train.planned, folder })
     }
 
     fn held_out(&self, split: &str) -> Result<HeldOut, InputError> {
         let run = read_run(&self.folder.join(split))?;
-        HeldOut::new(split, run.planned, &run.records)
+        HeldOut::new(split, run.planned, &run.records()?)
     }
 
     /// Points of the cases that another run has records of, and that run's points on them.
@@ -43,7 +45,7 @@ impl Runs {
             let has = |record: &&CaseRecord| wanted.iter().any(|w| w.case_id == record.case_id);
             records.iter().filter(has).map(CaseRecord::composite).sum()
         };
-        (of(&self.train.records, &other.train.records), of(&other.train.records, &self.train.records))
+        (of(&self.train, &other.train), of(&other.train, &self.train))
     }
 }
 
@@ -71,7 +73,7 @@ pub fn derive(trial: &Path, report: &TrialReport) -> Result<Derived, InputError>
             let runs = Runs::open(trial, name)?;
             outcome = Outcome::Rejected;
             let (now, before) = runs.points_beside(&incumbent);
-            let whole = runs.train.records.len() == runs.train.planned;
+            let whole = runs.train.len() == runs.planned;
             let gains = now > before || report.policy == Policy::Paper;
             if !whole && gains {
                 outcome = Outcome::Stopped;
