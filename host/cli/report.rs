@@ -193,7 +193,7 @@ pub(super) fn print_case(record: &CaseRecord, limits: &Value, printer: Printer) 
         let id = step_name(&timed.step.id);
         printer.text(&format!("\nstep {id}  ({:.3} s)", timed.seconds));
         for call in record.calls.iter().filter(|call| call.id == timed.step.id) {
-            for message in &call.messages {
+            for message in call.messages.iter() {
                 printer.text(&format!("  {}:\n    {}", message.role.heading(), indent(&message.content)));
             }
             match (&call.reply, &call.fault) {

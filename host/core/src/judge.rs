@@ -7,7 +7,7 @@
 
 use crate::digest;
 use crate::names::is_name;
-use crate::ports::ContentFault;
+use crate::ports::{Chat, ContentFault};
 use fapo_template::{Message, Prompt, Role, render};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -85,7 +85,7 @@ impl Question {
     ///
     /// # Errors
     /// What is wrong with the question, for the scorer's author.
-    pub fn messages(&self, prompts: &JudgePrompts) -> Result<Vec<Message>, ContentFault> {
+    pub fn messages(&self, prompts: &JudgePrompts) -> Result<Chat, ContentFault> {
         let prompt = prompts.get(&self.prompt).ok_or_else(|| {
             let known: Vec<&str> = prompts.keys().map(String::as_str).collect();
             ContentFault::InvalidRequest(format!(
@@ -107,7 +107,7 @@ impl Question {
         if !self.choices.is_empty() {
             say_last(&mut messages, &about_choices(&self.choices));
         }
-        Ok(messages)
+        Ok(messages.into())
     }
 
     /// The answer in a reply: the one choice that it is, whatever its case and the marks around it; the reply itself

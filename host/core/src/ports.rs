@@ -11,12 +11,13 @@ use crate::price::Price;
 use crate::score::Score;
 use fapo_graph::{CaseInput, Catalogue, GraphSpec, Step, StepId};
 use fapo_template::{Message, Prompt};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write;
+use std::ops::Deref;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -247,6 +248,42 @@ pub trait Scorer: Send + Sync {
     ) -> BoxFuture<'a, ScoreOutcome>;
 }
 
+/// The messages of one model call, shared by all who keep them: the request, the call, its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chat(Arc<[Message]>);
+
+impl Deref for Chat {
+    type Target = [Message];
+
+    fn deref(&self) -> &[Message] {
+        &self.0
+    }
+}
+
+impl FromIterator<Message> for Chat {
+    fn from_iter<I: IntoIterator<Item = Message>>(messages: I) -> Self {
+        Chat(messages.into_iter().collect())
+    }
+}
+
+impl From<Vec<Message>> for Chat {
+    fn from(messages: Vec<Message>) -> Self {
+        Chat(messages.into())
+    }
+}
+
+impl Serialize for Chat {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Chat {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Chat::from)
+    }
+}
+
 /// What a chain asks of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GenerateRequest {
@@ -254,8 +291,8 @@ pub struct GenerateRequest {
     pub id: StepId,
     /// Logical alias.
     pub model: String,
-    /// Chat.
-    pub messages: Vec<Message>,
+    /// What is said.
+    pub messages: Chat,
     /// Lower than the alias's own cap, or none.
     pub output_tokens_max: Option<u32>,
     /// Texts that end the reply.
@@ -396,8 +433,8 @@ pub trait JudgeServices: Send + Sync {
 pub struct ModelCall {
     /// Whose call it is: part of every cache key.
     pub tenant_id: String,
-    /// Chat.
-    pub messages: Vec<Message>,
+    /// What is said.
+    pub messages: Chat,
     /// Cap of this call; the route's own cap still holds.
     pub output_tokens_max: Option<u32>,
     /// Texts that end the reply.

@@ -1,11 +1,10 @@
 //! What a run keeps of each case, and the shapes of the original's artefacts (formats of the original, §4).
 
 use crate::fault::{Fault, FaultKind, Phase, step_name};
-use crate::ports::{ContentFault, FinishReason, ObservedSearch, ResourceUse, TimedStep, Usage};
+use crate::ports::{Chat, ContentFault, FinishReason, ObservedSearch, ResourceUse, TimedStep, Usage};
 use crate::price::Money;
 use crate::score::Score;
 use fapo_graph::{StepId, StepOrigin};
-use fapo_template::Message;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
@@ -20,7 +19,7 @@ pub struct CallRecord {
     /// Alias.
     pub model: String,
     /// The prompt as it was sent.
-    pub messages: Vec<Message>,
+    pub messages: Chat,
     /// The step's own cap on the reply, where it set one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_tokens_max: Option<u32>,

@@ -34,7 +34,7 @@ pub(crate) fn summary(figures: &RunFigures) -> String {
         let cells = [times.mean, times.p50, times.p95].map(|seconds| format!("{bold}{seconds:.3}{bold}"));
         text.push_str(&format!("| {bold}{}{bold} | {} |\n", step.unwrap_or("Total"), cells.join(" | ")));
     }
-    if let Some(table) = figures.failures.step_table() {
+    if let Some(table) = figures.failures.step_table().filter(|_| figures.has_steps()) {
         text.push_str(&format!("\n{table}"));
     }
     text

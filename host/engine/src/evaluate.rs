@@ -20,7 +20,7 @@ use crate::stop::StopSignal;
 use crate::telemetry;
 use crate::totals::{Ended, Facts, Phase, Totals};
 use fapo_core::InputError;
-use fapo_core::attribution::Labels;
+use fapo_core::attribution::{Explained, Explainer, FailureCounts, Labels};
 use fapo_core::grants::Budget;
 use fapo_core::ports::{Cases, Chain, Clock, Definition, RunFiles, Scorer};
 use fapo_core::run::{CaseRecord, PASSED};
@@ -159,21 +159,24 @@ pub async fn evaluate_keeping(
 /// The scorer refuses a row, a row is no longer what it was, or the run's folder cannot be used. Faults of cases are
 /// data, not errors.
 pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + Sync)) -> Result<RunReport, InputError> {
-    let labels = validate(run).await?;
+    let explainer = Arc::new(Explainer::new(&validate(run).await?));
     let (folder, Begun { header, spent }) = RunFolder::open(&run.folder, &run.files, &run.run_config, &run.earlier)?;
     let folder = Arc::new(folder);
     let run_id = header["run_id"].as_str().unwrap_or_default().to_string();
     observe(RunEvent::Started { run_id: &run_id, planned: run.cases.count() });
     let facts = Facts { run_id: &run_id, planned: run.cases.count(), started: run.clock.now() };
-    let mut totals = Totals::default();
+    let (mut totals, mut failures) = (Totals::default(), FailureCounts::default());
     let (resumed, crew) = {
         let before = folder.settled();
         for record in before.records(&folder.journal())? {
             let record = record?;
             totals.add(&record);
+            let failed = record.composite() < PASSED;
+            let why = failed.then(|| Ok(explainer.explain(&*run.cases.at(record.index)?, &record))).transpose()?;
+            why.flatten().into_iter().for_each(|why| failures.add(why));
             observe(RunEvent::Resumed { record });
         }
-        (before.count(), Crew::start(run, &run_id, &before, spent))
+        (before.count(), Crew::start(run, &run_id, &before, &explainer, spent))
     };
     let Crew { workers: _workers, mut finished, in_flight, spending } = crew;
     let mut batch = Vec::new();
@@ -182,7 +185,10 @@ pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + S
         // What came to its end before a row was found changed is still kept.
         let (mut ended, mut changed) = (Vec::with_capacity(batch.len()), None);
         batch.drain(..).for_each(|one| match one {
-            Ok(record) => ended.push(record),
+            Ok((record, why)) => {
+                ended.push(record);
+                why.into_iter().for_each(|why| failures.add(why));
+            }
             Err(error) => changed = Some(error),
         });
         for record in commit(&folder, ended).await? {
@@ -205,7 +211,7 @@ pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + S
             progress_written = Some(now);
         }
     }
-    let figures = finish(run, &folder, &facts, &header, RunFigures::new(&labels))?;
+    let figures = finish(run, &folder, &facts, &header, failures)?;
     let stopped = figures.completed() < run.cases.count();
     Ok(RunReport { run_id, figures, resumed, stopped })
 }
@@ -216,15 +222,14 @@ fn finish(
     folder: &RunFolder,
     facts: &Facts<'_>,
     header: &Value,
-    mut figures: RunFigures,
+    failures: FailureCounts,
 ) -> Result<RunFigures, InputError> {
+    let mut figures = RunFigures::with(failures);
     let (lines, mut totals, mut failed) = (folder.settled(), Totals::default(), Vec::new());
-    let mut sum = |record: &CaseRecord| -> Result<(), InputError> {
-        let case = (record.composite() < PASSED).then(|| run.cases.at(record.index)).transpose()?;
-        figures.add(case.as_deref(), record);
+    let mut sum = |record: &CaseRecord| {
+        figures.add(record);
         totals.add(record);
         failed.push(record.fault.is_some());
-        Ok(())
     };
     let ended = lines.count() == run.cases.count();
     if ended {
@@ -232,9 +237,11 @@ fn finish(
         let mut wrong = None;
         let written = folder.replace_with("results.jsonl", &mut |out| {
             for record in &mut records {
-                let summed = record.and_then(|record| sum(&record).map(|()| record));
-                match summed {
-                    Ok(record) => artifacts::write_result(&record, out)?,
+                match record {
+                    Ok(record) => {
+                        sum(&record);
+                        artifacts::write_result(&record, out)?;
+                    }
                     Err(error) => {
                         wrong = Some(error);
                         return Err(std::io::ErrorKind::InvalidData.into());
@@ -248,7 +255,7 @@ fn finish(
         folder.replace("summary.md", &artifacts::summary(&figures))?;
     } else {
         for record in lines.records(&folder.journal())? {
-            sum(&record?)?;
+            sum(&record?);
         }
     }
     let (phase, now) = (if ended { Phase::Ended } else { Phase::Stopped }, run.clock.now());
@@ -291,7 +298,7 @@ async fn commit(folder: &Arc<RunFolder>, records: Vec<CaseRecord>) -> Result<Vec
 /// The workers of a run; dropping it ends them.
 struct Crew {
     workers: JoinSet<()>,
-    finished: mpsc::Receiver<Result<CaseRecord, InputError>>,
+    finished: mpsc::Receiver<Result<(CaseRecord, Option<Explained>), InputError>>,
     in_flight: Arc<InFlight>,
     spending: Arc<Spending>,
 }
@@ -317,7 +324,7 @@ impl Open {
 
 impl Crew {
     /// Starts workers on the cases that have no record yet.
-    fn start(run: &Arc<Evaluation>, run_id: &str, before: &Lines, spent: Spent) -> Self {
+    fn start(run: &Arc<Evaluation>, run_id: &str, before: &Lines, explainer: &Arc<Explainer>, spent: Spent) -> Self {
         let mut done = vec![false; run.cases.count()];
         before.indexes().for_each(|index| {
             if let Some(done) = done.get_mut(index) {
@@ -337,7 +344,7 @@ impl Crew {
         for _ in 0..count {
             let (run, open, send) = (Arc::clone(run), Arc::clone(&open), send.clone());
             let (in_flight, spending, judges) = (Arc::clone(&in_flight), Arc::clone(&spending), judges.clone());
-            let (over, whole) = (Arc::clone(&over), whole.clone());
+            let (over, whole, explainer) = (Arc::clone(&over), whole.clone(), Arc::clone(explainer));
             workers.spawn(async move {
                 while !run.stop.is_set() && !over.load(Ordering::Relaxed) {
                     let next = open.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -365,8 +372,9 @@ impl Crew {
                     if record.fault.as_ref().is_some_and(|fault| fault.kind.is_spent()) {
                         over.store(true, Ordering::Relaxed);
                     }
+                    let why = explainer.explain(&case, &record);
                     // The committer is gone where the disk failed; then there is nobody to tell.
-                    if send.send(Ok(record)).await.is_err() {
+                    if send.send(Ok((record, why))).await.is_err() {
                         return;
                     }
                 }

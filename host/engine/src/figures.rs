@@ -2,7 +2,7 @@
 //!
 //! They grow with steps, metrics and kinds of fault, within bounds, and with one number a case.
 
-use fapo_core::attribution::{FailureCounts, Labels};
+use fapo_core::attribution::FailureCounts;
 use fapo_core::case::Case;
 use fapo_core::fault::Fault;
 use fapo_core::price::Money;
@@ -31,27 +31,27 @@ pub struct RunFigures {
     pub usage: RunUsage,
     /// Kinds of fault.
     pub faults: FaultCounts,
-    /// Failures by step and cause; empty where no labels were at hand.
+    /// Failures by step and cause; none where no labels were at hand.
     pub failures: FailureCounts,
     times: Vec<(String, Times)>,
     time_of_case: Times,
 }
 
 impl RunFigures {
-    /// Without a record yet, of a run on cases with these labels.
-    pub fn new(labels: &Labels) -> Self {
-        RunFigures { failures: FailureCounts::new(labels), ..RunFigures::default() }
+    /// Without a record yet, of a run that failed so.
+    pub(crate) fn with(failures: FailureCounts) -> Self {
+        RunFigures { failures, ..RunFigures::default() }
     }
 
     /// Of all these records, with their cases where they are known.
     pub fn of(cases: &[Case], records: &[CaseRecord]) -> Self {
-        let mut figures = RunFigures::default();
-        records.iter().for_each(|record| figures.add(None, record));
-        RunFigures { failures: FailureCounts::of(cases, records), ..figures }
+        let mut figures = RunFigures::with(FailureCounts::of(cases, records));
+        records.iter().for_each(|record| figures.add(record));
+        figures
     }
 
-    /// The next record in dataset order, with its case where that is known and the record is one of a failure.
-    pub fn add(&mut self, case: Option<&Case>, record: &CaseRecord) {
+    /// The next record in dataset order. Why it failed is added to [`failures`](Self::failures), by whoever knows.
+    pub fn add(&mut self, record: &CaseRecord) {
         self.composites.push(record.composite());
         if let Some(fault) = &record.fault {
             self.errors += 1;
@@ -60,7 +60,6 @@ impl RunFigures {
         }
         self.metrics.add(record);
         self.usage.add(record);
-        self.failures.add(case, record);
         self.time_of_case.add(record.steps.iter().map(|timed| timed.seconds).sum());
         for timed in &record.steps {
             let node = &timed.step.id.node;
@@ -95,6 +94,11 @@ impl RunFigures {
     /// Mean of each metric over planned cases, a case without it as 0; names sorted.
     pub fn metrics(&self, planned: usize) -> Vec<(String, f64)> {
         self.metrics.over(planned)
+    }
+
+    /// Whether any record has a step.
+    pub(crate) fn has_steps(&self) -> bool {
+        !self.times.is_empty()
     }
 
     /// Seconds of the steps in order of first appearance, and last those of a whole case under None.

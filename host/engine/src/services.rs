@@ -255,7 +255,7 @@ mod tests {
         let request = GenerateRequest {
             id: StepId { node: "a".into(), visit: 0 },
             model: "task".into(),
-            messages: Vec::new(),
+            messages: Vec::new().into(),
             output_tokens_max: None,
             stop: Vec::new(),
         };

@@ -199,7 +199,7 @@ mod tests {
         GenerateRequest {
             id: StepId { node: "a".into(), visit: 0 },
             model: "task".into(),
-            messages: vec![Message { role: Role::User, content: text.into() }],
+            messages: vec![Message { role: Role::User, content: text.into() }].into(),
             output_tokens_max: Some(10),
             stop: Vec::new(),
         }

@@ -3,7 +3,7 @@
 use crate::figures::RunFigures;
 use crate::journal::{self, JOURNAL, Lines};
 use fapo_core::InputError;
-use fapo_core::attribution::Labels;
+use fapo_core::attribution::{Explainer, Labels};
 use fapo_core::ports::Cases;
 use fapo_core::run::{CaseRecord, PASSED};
 use serde::Deserialize;
@@ -57,12 +57,15 @@ impl StoredRun {
         for index in 0..cases.map_or(0, Cases::count) {
             cases.map_or(Ok(()), |cases| cases.at(index).map(|case| labels.add(&case)))?;
         }
-        let mut figures = RunFigures::new(&labels);
+        let (explainer, mut figures) = (Explainer::new(&labels), RunFigures::default());
         for record in self.each()? {
             let record = record?;
             let failed = cases.filter(|cases| record.composite() < PASSED && record.index < cases.count());
             let case = failed.map(|cases| cases.at(record.index)).transpose()?;
-            figures.add(case.as_deref().filter(|case| case.case_id == record.case_id), &record);
+            let case = case.as_deref().filter(|case| case.case_id == record.case_id);
+            let why = case.and_then(|case| explainer.explain(case, &record));
+            why.into_iter().for_each(|why| figures.failures.add(why));
+            figures.add(&record);
         }
         Ok(figures)
     }

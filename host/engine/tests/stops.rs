@@ -467,7 +467,7 @@ fn recorded_outputs_stand_in_for_a_chain() {
     let folder = tempfile::tempdir().expect("a folder");
     let chain = Arc::<FakeChain>::default();
     let run_it = Evaluation {
-        chain: recorded,
+        chain: Arc::clone(&recorded) as Arc<dyn Chain>,
         cases: Arc::new(vec![case("a"), case("b")]),
         ..evaluation(folder.path(), &chain, Arc::new(DiskFiles))
     };
@@ -477,4 +477,12 @@ fn recorded_outputs_stand_in_for_a_chain() {
     let outputs = serde_json::to_value(records[0].step_outputs()).expect("JSON");
     assert_eq!(outputs, json!({"one": "1", "two": "2"}));
     assert!(records[1].fault.as_ref().is_some_and(|f| f.message.contains("no output is recorded")));
+    let summary = |folder: &Path| std::fs::read_to_string(folder.join("summary.md")).expect("a summary");
+    assert!(summary(folder.path()).contains("## Step Attribution"));
+    let nothing = tempfile::tempdir().expect("a folder");
+    let cases = Arc::new(vec![case("b")]);
+    run(Evaluation { chain: recorded, cases, ..evaluation(nothing.path(), &chain, Arc::new(DiskFiles)) })
+        .0
+        .expect("scores");
+    assert!(!summary(nothing.path()).contains("Attribution"), "no step ran that anything could be laid at");
 }

@@ -4,10 +4,9 @@
 //! a cassette can be given to others, who need neither key nor network.
 
 use fapo_core::fault::FaultKind;
-use fapo_core::ports::{BoxFuture, ContentFault, ModelCall, ModelReply, Provider, ProviderError, ServiceFault};
+use fapo_core::ports::{BoxFuture, Chat, ContentFault, ModelCall, ModelReply, Provider, ProviderError, ServiceFault};
 use fapo_core::price::Price;
 use fapo_core::{InputError, digest};
-use fapo_template::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
@@ -19,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
-    messages: Vec<Message>,
+    messages: Chat,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     output_tokens_max: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -199,7 +198,7 @@ mod tests {
     use super::*;
     use fapo_core::held::Held;
     use fapo_core::ports::FinishReason;
-    use fapo_template::Role;
+    use fapo_template::{Message, Role};
     use futures::FutureExt;
     use std::fs::OpenOptions;
 
@@ -235,7 +234,7 @@ mod tests {
     fn call(text: &str, sample: u32) -> ModelCall {
         ModelCall {
             tenant_id: "t".into(),
-            messages: vec![Message { role: Role::User, content: text.into() }],
+            messages: vec![Message { role: Role::User, content: text.into() }].into(),
             output_tokens_max: None,
             stop: vec![],
             sample,

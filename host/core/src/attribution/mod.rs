@@ -17,7 +17,7 @@ mod original;
 mod texts;
 
 pub use cluster::{Cluster, clusters};
-pub use failing::{FailingStep, FailureCounts};
+pub use failing::{Explained, Explainer, FailingStep, FailureCounts};
 pub use failure::gold_titles;
 pub use finding::{Cause, Confidence, Finding};
 pub use fix::Fix;

@@ -195,10 +195,8 @@ fn count_of(entry: &Value, key: &str, name: &str) -> u64 {
     entry[key][name].as_u64().unwrap_or(0)
 }
 
-/// The section of `summary.md`: steps by falling count, equal ones in the order in which they were first blamed.
-pub(super) fn step_table(counts: &[(String, usize)]) -> String {
-    let mut rows: Vec<&(String, usize)> = counts.iter().collect();
-    rows.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let rows: String = rows.into_iter().map(|(step, count)| format!("| {step} | {count} |\n")).collect();
+/// The section of `summary.md`: a row a step with its failures.
+pub(super) fn step_table(rows: &[(&str, usize)]) -> String {
+    let rows: String = rows.iter().map(|(step, count)| format!("| {step} | {count} |\n")).collect();
     format!("## Step Attribution\n\n| Step | Failure Count |\n|------|--------------|\n{rows}")
 }

@@ -58,6 +58,9 @@ pub(super) struct Words {
 impl Words {
     /// As [`words`] finds them.
     pub(super) fn of(text: &str) -> Self {
+        if text.is_ascii() {
+            return Words::of_ascii(text);
+        }
         let mut words = Words { lower: String::with_capacity(text.len()), places: Vec::with_capacity(text.len() / 6) };
         for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
             let start = words.lower.len();
@@ -69,6 +72,25 @@ impl Words {
             words.places.push((start, words.lower.len()));
         }
         words
+    }
+
+    /// The same at a fraction of the cost.
+    fn of_ascii(text: &str) -> Self {
+        let lower = text.to_ascii_lowercase();
+        let mut places = Vec::with_capacity(text.len() / 5);
+        let mut start = None;
+        for (at, byte) in lower.bytes().enumerate() {
+            match (byte.is_ascii_alphanumeric(), start) {
+                (true, None) => start = Some(at),
+                (false, Some(from)) => {
+                    places.push((from, at));
+                    start = None;
+                }
+                _ => {}
+            }
+        }
+        places.extend(start.map(|from| (from, lower.len())));
+        Words { lower, places }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
@@ -193,6 +215,13 @@ pub(super) fn cut(text: &str, chars_max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_a_long_text_are_those_of_a_short_one() {
+        for text in ["", "  ", "One", "one, TWO_three 4th\t- x", "end.", "Çelik's \u{130}zmir no. 9", "a\u{300}b"] {
+            assert_eq!(Words::of(text).iter().collect::<Vec<_>>(), words(text), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_stated_answer_is_not_a_denied_one() {

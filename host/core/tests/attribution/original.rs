@@ -124,9 +124,24 @@ fn objects_have_the_originals_keys_and_the_summary_counts_each_case_once() {
 }
 
 #[test]
-fn no_table_where_nothing_failed_or_nothing_ran() {
+fn no_table_where_nothing_failed() {
     let (case, passed) = read(&with(&base(), &json!({"score": 100.0})));
     assert!(FailureCounts::of(&[case], &[passed]).step_table().is_none());
-    let (case, nothing) = read(&with(&base(), &json!({"steps": []})));
-    assert!(FailureCounts::of(&[case], &[nothing]).step_table().is_none());
+}
+
+#[test]
+fn failures_are_counted_in_any_order() {
+    let of = |n: usize, steps: Value| {
+        let (case, mut record) = read(&with(&base(), &json!({"case_id": format!("c{n}"), "steps": steps})));
+        record.index = n;
+        (case, record)
+    };
+    let (cases, records): (Vec<_>, Vec<_>) =
+        (0..8).map(|n| of(n, json!([[if n % 2 == 0 { "later" } else { "ask" }, "somebody else"]]))).unzip();
+    let counts = FailureCounts::of(&cases, &records);
+    let backwards: Vec<_> = records.iter().rev().cloned().collect();
+    let again = FailureCounts::of(&cases, &backwards);
+    assert_eq!((counts.steps(), counts.step_table()), (again.steps(), again.step_table()));
+    assert_eq!(counts.steps()[1].case_ids, ["c0", "c2", "c4", "c6"]);
+    assert!(counts.step_table().expect("a table").ends_with("| later | 4 |\n| ask | 4 |\n"));
 }

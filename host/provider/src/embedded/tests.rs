@@ -123,7 +123,7 @@ fn call(shots: &[(&str, &str)], asked: &str, sample: u32) -> ModelCall {
     messages.push(message(Role::User, asked));
     ModelCall {
         tenant_id: "t".into(),
-        messages,
+        messages: messages.into(),
         output_tokens_max: None,
         stop: vec![],
         sample,
@@ -282,7 +282,9 @@ fn the_real_model_answers_from_a_passage() {
     // Each digit leads the next best token by over a nat in llama.cpp: rounding cannot turn it.
     let asked = turn("Harrow Light was built in 1874 by Mara Quill.", "When was Harrow Light built?");
     let mut asked = call(&shots, &asked, 0);
-    asked.messages[0].content = "Answer with the shortest span of the passage.".into();
+    let mut messages = asked.messages.to_vec();
+    messages[0].content = "Answer with the shortest span of the passage.".into();
+    asked.messages = messages.into();
     let said = reply(&provider(file.into(), 0.0), &asked).text;
     assert!(said.starts_with("1874"), "{said:?}");
 }

@@ -89,7 +89,7 @@ async fn calls_that_differ_in_anything_are_not_equal() {
         call("hi"),
         call("ho"),
         ModelCall { tenant_id: "other".to_owned(), ..call("hi") },
-        ModelCall { messages: vec![system], ..call("hi") },
+        ModelCall { messages: vec![system].into(), ..call("hi") },
         ModelCall { output_tokens_max: Some(1), ..call("hi") },
         ModelCall { stop: vec!["x".to_owned()], ..call("hi") },
         ModelCall { sample: 1, ..call("hi") },

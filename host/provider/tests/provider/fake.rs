@@ -214,7 +214,7 @@ pub(crate) async fn ask(reactions: Vec<Reaction>) -> (Result<ModelReply, Provide
 pub(crate) fn call(user: &str) -> ModelCall {
     ModelCall {
         tenant_id: "t".to_owned(),
-        messages: vec![Message { role: Role::User, content: user.to_owned() }],
+        messages: vec![Message { role: Role::User, content: user.to_owned() }].into(),
         output_tokens_max: None,
         stop: vec![],
         sample: 0,

@@ -12,8 +12,9 @@ async fn a_request_spells_out_its_sampling() {
     let key = Some(SecretString::from("sk-1"));
     let (provider, _) = openai(OpenAiSettings { top_p: Some(0.5), key, ..settings(&server.origin) });
     let system = Message { role: Role::System, content: "be brief".to_owned() };
+    let user = Message { role: Role::User, content: "hi".to_owned() };
     let mut full = ModelCall { output_tokens_max: Some(9), stop: vec!["END".to_owned()], sample: 2, ..call("hi") };
-    full.messages.insert(0, system);
+    full.messages = vec![system, user].into();
     provider.generate(&full).await.expect("a reply");
     provider.generate(&ModelCall { output_tokens_max: Some(101), ..call("hi") }).await.expect("a reply");
     let requests = server.requests();
@@ -35,7 +36,7 @@ async fn a_reasoning_model_is_asked_in_its_own_way() {
     let server = FakeServer::with(vec![replies("ok")]).await;
     let (provider, _) = openai(OpenAiSettings { model: "o3-mini".to_owned(), ..settings(&server.origin) });
     let system = Message { role: Role::System, content: "be brief".to_owned() };
-    provider.generate(&ModelCall { messages: vec![system], ..call("") }).await.expect("a reply");
+    provider.generate(&ModelCall { messages: vec![system].into(), ..call("") }).await.expect("a reply");
     let request = &server.requests()[0];
     let body = json!({
         "model": "o3-mini", "messages": [{"role": "developer", "content": "be brief"}],

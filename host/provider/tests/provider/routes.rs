@@ -138,8 +138,8 @@ async fn asked(provider: &str, path: &str, reaction: Reaction) -> (ModelReply, R
     );
     let route = connect_with(&fields, &[("K", "sk-1")]).expect("a good route");
     let mut call = call("hi");
-    call.messages.insert(0, Message { role: Role::System, content: "Be brief.".into() });
-    call.messages.push(Message { role: Role::Assistant, content: "so".into() });
+    let said = |role, text: &str| Message { role, content: text.into() };
+    call.messages = vec![said(Role::System, "Be brief."), said(Role::User, "hi"), said(Role::Assistant, "so")].into();
     call.output_tokens_max = Some(50);
     call.stop = vec!["END".into()];
     let reply = route.generate(&call).await.expect("a reply");
