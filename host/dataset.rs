@@ -90,7 +90,7 @@ impl DatasetFile {
         let limit = wanted.limit.unwrap_or(usize::MAX).max(1);
         let mut hasher = Hasher::default();
         let mut lines = Lines::new(name, &file);
-        while let Some((offset, number, bytes)) = lines.next_line()? {
+        while let Some(Line { offset, number, bytes }) = lines.next_line()? {
             hasher.update(bytes);
             let line = text(name, number, bytes)?;
             let Some(case) = read_row(name, number, line)? else { continue };
@@ -162,13 +162,22 @@ struct Lines<'a> {
     number: usize,
 }
 
+/// A line of a file, its end included.
+struct Line<'a> {
+    /// Where it begins.
+    offset: u64,
+    /// From 1.
+    number: usize,
+    bytes: &'a [u8],
+}
+
 impl<'a> Lines<'a> {
     fn new(name: &'a str, file: &'a File) -> Self {
         Lines { name, reader: BufReader::with_capacity(1 << 16, file), line: Vec::new(), offset: 0, number: 0 }
     }
 
-    /// The next line with its end, where it begins, and its number from 1.
-    fn next_line(&mut self) -> Result<Option<(u64, usize, &[u8])>, InputError> {
+    /// The next line.
+    fn next_line(&mut self) -> Result<Option<Line<'_>>, InputError> {
         self.offset += self.line.len() as u64;
         self.number += 1;
         self.line.clear();
@@ -177,7 +186,7 @@ impl<'a> Lines<'a> {
         let read = (&mut self.reader).take(bound).read_until(b'\n', &mut self.line);
         let wrong =
             |e: std::io::Error| InputError::new(self.name, e.to_string()).hint("mend the file or its permissions");
-        Ok((read.map_err(wrong)? > 0).then_some((self.offset, self.number, self.line.as_slice())))
+        Ok((read.map_err(wrong)? > 0).then_some(Line { offset: self.offset, number: self.number, bytes: &self.line }))
     }
 }
 
@@ -197,7 +206,7 @@ fn refuse_repeated(name: &str, mut file: &File, suspect: impl Fn(&String) -> boo
     file.seek(SeekFrom::Start(0)).map_err(wrong)?;
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     let mut lines = Lines::new(name, file);
-    while let Some((_, number, bytes)) = lines.next_line()? {
+    while let Some(Line { number, bytes, .. }) = lines.next_line()? {
         let Some(case) = read_row(name, number, text(name, number, bytes)?)?.filter(|case| suspect(&case.case_id))
         else {
             continue;

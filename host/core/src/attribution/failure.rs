@@ -1,6 +1,6 @@
 //! A failed case as the heuristics look at it: its steps, what each was shown, and the expected answer.
 
-use super::texts::{Words, gives_up, holds, is_common, nearly, states, words};
+use super::texts::{Words, gives_up, holds, is_common, may_hold, nearly, states, text_holds, words};
 use crate::case::Case;
 use crate::fault::step_name;
 use crate::ports::FinishReason;
@@ -8,6 +8,7 @@ use crate::run::{CallRecord, CaseRecord};
 use fapo_graph::{StepId, StepOrigin};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashSet};
 
 /// A step that ran.
@@ -16,7 +17,19 @@ pub(super) struct Ran<'a> {
     /// `node` or `node#visit`.
     pub(super) name: String,
     pub(super) text: &'a str,
-    pub(super) words: Words,
+    words: OnceCell<Words>,
+}
+
+impl Ran<'_> {
+    /// Words of its text, looked at once and only where somebody asks.
+    pub(super) fn words(&self) -> &Words {
+        self.words.get_or_init(|| Words::of(self.text))
+    }
+
+    /// Whether its text has these words, side by side.
+    pub(super) fn holds(&self, wanted: &[String]) -> bool {
+        may_hold(self.text, wanted) && holds(self.words(), wanted)
+    }
 }
 
 /// The searches of one step, as one.
@@ -51,7 +64,7 @@ impl<'a> Failure<'a> {
             .filter(|timed| timed.step.origin != StepOrigin::Skipped)
             .map(|timed| {
                 let text = timed.step.main_output();
-                Ran { id: &timed.step.id, name: step_name(&timed.step.id), text, words: Words::of(text) }
+                Ran { id: &timed.step.id, name: step_name(&timed.step.id), text, words: OnceCell::new() }
             })
             .collect();
         Failure {
@@ -122,7 +135,7 @@ impl<'a> Failure<'a> {
 
     /// Whether the question itself names the answer, as in a comparison.
     pub(super) fn answer_in_question(&self) -> bool {
-        holds(&Words::of(self.question()), &self.answer)
+        text_holds(self.question(), &self.answer)
     }
 
     fn question(&self) -> &'a str {
@@ -139,9 +152,9 @@ impl<'a> Failure<'a> {
                     question if !message.content.contains(question) => Cow::Borrowed(&message.content),
                     question => Cow::Owned(message.content.replace(question, " ")),
                 };
-                holds(&Words::of(&text), wanted)
+                text_holds(&text, wanted)
             }),
-            None => at > 0 && holds(&self.steps[at - 1].words, wanted),
+            None => at > 0 && self.steps[at - 1].holds(wanted),
         }
     }
 
@@ -152,14 +165,14 @@ impl<'a> Failure<'a> {
         if self.output_right() || self.was_shown(last, answer) {
             return None;
         }
-        let seen = self.earlier().iter().rposition(|ran| holds(&ran.words, answer))?;
+        let seen = self.earlier().iter().rposition(|ran| ran.holds(answer))?;
         let drops = |at: &usize| !self.searched(&self.steps[*at]) && self.was_shown(*at, answer);
         (seen + 1..last).rev().find(drops)
     }
 
     /// The first step of the unbroken row of steps, up to this one, that give up.
     pub(super) fn gave_up_first(&self, at: usize) -> usize {
-        (0..at).rev().take_while(|before| gives_up(&self.steps[*before].words)).last().unwrap_or(at)
+        (0..at).rev().take_while(|before| gives_up(self.steps[*before].words())).last().unwrap_or(at)
     }
 
     /// Needed titles that no search found.
@@ -178,15 +191,15 @@ impl<'a> Failure<'a> {
 
     /// Whether a text before the answer, or the case's context, holds the words.
     pub(super) fn stands_before(&self, wanted: &[String]) -> bool {
-        self.earlier().iter().any(|ran| holds(&ran.words, wanted))
-            || self.case.context.iter().any(|(_, value)| holds(&Words::of(value), wanted))
+        self.earlier().iter().any(|ran| ran.holds(wanted))
+            || self.case.context.iter().any(|(_, value)| text_holds(value, wanted))
     }
 
     /// How many of some words stand, each by itself, in a text before the answer or in the case's context.
     pub(super) fn known(&self, said: &[String]) -> usize {
         let context: Vec<Words> = self.case.context.iter().map(|(_, value)| Words::of(value)).collect();
         let before: HashSet<&str> =
-            self.earlier().iter().map(|ran| &ran.words).chain(&context).flat_map(Words::iter).collect();
+            self.earlier().iter().map(Ran::words).chain(&context).flat_map(Words::iter).collect();
         said.iter().filter(|word| before.contains(word.as_str())).count()
     }
 }

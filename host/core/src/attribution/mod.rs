@@ -93,7 +93,7 @@ impl Attribution {
 /// context does not name it.
 pub(crate) fn tells(case: &Case) -> bool {
     let answer = case.expected_answer().map(texts::words).unwrap_or_default();
-    let named = || case.context.iter().any(|(_, value)| texts::holds(&texts::Words::of(value), &answer));
+    let named = || case.context.iter().any(|(_, value)| texts::text_holds(value, &answer));
     !answer.is_empty() && !texts::is_common(&answer) && !named()
 }
 

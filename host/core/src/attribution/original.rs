@@ -136,8 +136,12 @@ fn overlap(case: &Case, step: &str, text: &str) -> Option<Verdict> {
     let question = of("question").or_else(|| of("query")).unwrap_or_default();
     let asked: BTreeSet<&str> = question.split_whitespace().collect();
     let text = text.to_lowercase();
-    let found: BTreeSet<&str> = text.split_whitespace().collect();
-    let share = if asked.is_empty() { 1.0 } else { asked.intersection(&found).count() as f64 / asked.len() as f64 };
+    let mut missing = asked.clone();
+    for word in text.split_whitespace() {
+        missing.remove(word);
+    }
+    let found = (asked.len() - missing.len()) as f64;
+    let share = if asked.is_empty() { 1.0 } else { found / asked.len() as f64 };
     if share >= OVERLAP_HIT {
         return None;
     }

@@ -3,7 +3,7 @@
 use super::Sign;
 use crate::attribution::Confidence::{High, Low, Medium};
 use crate::attribution::failure::{Failure, Ran};
-use crate::attribution::texts::{gives_up, holds};
+use crate::attribution::texts::gives_up;
 
 pub(super) fn first_hop(f: &Failure<'_>) -> Option<Sign> {
     missing(f, f.fruitless_hop().filter(|hop| *hop == 0)?)
@@ -34,7 +34,7 @@ pub(super) fn truncated_on_the_way(f: &Failure<'_>) -> Option<Sign> {
 
 pub(super) fn abstention_on_the_way(f: &Failure<'_>) -> Option<Sign> {
     let ran = &f.steps[f.dropped_at()?];
-    gives_up(&ran.words).then(|| lost(f, ran))
+    gives_up(ran.words()).then(|| lost(f, ran))
 }
 
 pub(super) fn dropped(f: &Failure<'_>) -> Option<Sign> {
@@ -46,7 +46,7 @@ pub(super) fn dropped(f: &Failure<'_>) -> Option<Sign> {
 fn missing(f: &Failure<'_>, hop: usize) -> Option<Sign> {
     let titles = f.missing_titles();
     let telling = f.telling_answer().filter(|_| !f.answer_in_question());
-    let known = |ran: &Ran<'_>| !f.searched(ran) && telling.is_some_and(|answer| holds(&ran.words, answer));
+    let known = |ran: &Ran<'_>| !f.searched(ran) && telling.is_some_and(|answer| ran.holds(answer));
     if titles.is_empty() || f.output_right() || f.steps.iter().any(known) {
         return None;
     }

@@ -48,7 +48,7 @@ pub(super) fn draft_changed(f: &Failure<'_>) -> Option<Sign> {
     let answer = f.telling_answer()?;
     let length_max = f.case.expected_answer()?.chars().count() as f64 * DRAFT_LENGTH_RATIO;
     let draft = f.earlier().iter().rev().find(|ran| {
-        !f.searched(ran) && states(&ran.words, answer) && ran.text.trim().chars().count() as f64 <= length_max
+        !f.searched(ran) && ran.text.trim().chars().count() as f64 <= length_max && states(ran.words(), answer)
     })?;
     if states(f.output.as_slice(), answer) {
         return None;
