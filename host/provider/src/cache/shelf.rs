@@ -4,13 +4,10 @@ use super::disk::{Batch, Disk};
 use fapo_core::ports::ModelReply;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// Bytes of replies in memory. With a disk they only wait there; when it is this far behind, or there is none, further
 /// ones are not kept.
 const MEMORY_BYTES_MAX: usize = 256 << 20;
-/// How long replies gather before they are written: as much as a crash may lose of those that were paid for.
-const GATHER: Duration = Duration::from_millis(100);
 /// A key, and the rest of a reply besides its text.
 const ENTRY_BYTES: usize = 300;
 
@@ -116,8 +113,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The writer's life. A transaction costs the same for one reply as for many, so that replies gather for a moment;
-    /// until they are on disk they are found in memory.
+    /// The writer's life. While one batch is forced to the disk the next one gathers, so that there are as many
+    /// transactions as the disk can do and no reply waits for one.
     fn write_all(&self) {
         let Some(disk) = &self.disk else { return };
         while let Some(batch) = self.take() {
@@ -131,13 +128,10 @@ impl Shared {
         }
     }
 
-    /// What waits, a moment after anything does; none when the shelf is closed and all is written.
+    /// What waits, as soon as anything does; none when the shelf is closed and all is written.
     fn take(&self) -> Option<Arc<Batch>> {
         let idle = |state: &mut State| state.waiting.is_empty() && !state.closed;
-        let state = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
-        let open = |state: &mut State| !state.closed;
-        let gathered = self.changed.wait_timeout_while(state, GATHER, open).unwrap_or_else(PoisonError::into_inner);
-        let mut state = gathered.0;
+        let mut state = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
         if state.waiting.is_empty() {
             return None;
         }
