@@ -61,8 +61,8 @@ impl Explainer {
 #[derive(Clone, Debug, Default)]
 pub struct FailureCounts {
     groups: BTreeMap<(String, Cause), Group>,
-    /// As the original attributes them: how many, and the first position in the run.
-    original: BTreeMap<String, (usize, usize)>,
+    /// As the original attributes them: how many, and where first, as position in the run and in the case.
+    original: BTreeMap<String, (usize, (usize, usize))>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -93,10 +93,11 @@ impl FailureCounts {
         if group.named.len() > CASES_NAMED_MAX {
             group.named.pop_last();
         }
-        for step in why.blamed {
-            let (count, first) = self.original.entry(step).or_insert((0, why.index));
+        for (at, step) in why.blamed.into_iter().enumerate() {
+            let here = (why.index, at);
+            let (count, first) = self.original.entry(step).or_insert((0, here));
             *count += 1;
-            *first = why.index.min(*first);
+            *first = here.min(*first);
         }
     }
 
@@ -116,7 +117,7 @@ impl FailureCounts {
     /// The original's section `## Step Attribution` of `summary.md`, the step with most failures first, of equal ones the
     /// one that was blamed first; None where nothing failed.
     pub fn step_table(&self) -> Option<String> {
-        let mut rows: Vec<(&String, &(usize, usize))> = self.original.iter().collect();
+        let mut rows: Vec<_> = self.original.iter().collect();
         rows.sort_by_key(|(_, (count, first))| (std::cmp::Reverse(*count), *first));
         let rows: Vec<(&str, usize)> = rows.into_iter().map(|(step, (count, _))| (step.as_str(), *count)).collect();
         (!rows.is_empty()).then(|| original::step_table(&rows))

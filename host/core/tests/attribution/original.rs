@@ -95,7 +95,8 @@ fn objects_have_the_originals_keys_and_the_summary_counts_each_case_once() {
         with(&base(), &json!({"case_id": "c5", "fault": {"phase": "scorer", "kind": "trapped", "message": "m"}})),
         with(&base(), &json!({"case_id": "c6", "score": 100.0})),
     ];
-    let (cases, records): (Vec<_>, Vec<_>) = rows.iter().map(read).unzip();
+    let (cases, mut records): (Vec<_>, Vec<_>) = rows.iter().map(read).unzip();
+    records.iter_mut().enumerate().for_each(|(at, record)| record.index = at);
     let found = attribute(&cases, &records);
     assert_eq!(
         found.original["answer"],
