@@ -33,6 +33,8 @@ struct FakeChain {
     ran: Mutex<Vec<String>>,
     /// What becomes of a case's n-th run, from 0.
     fault: Option<fn(&str, usize) -> Option<Fault>>,
+    /// Bytes that its answers are longer.
+    further: usize,
 }
 
 impl Chain for FakeChain {
@@ -63,7 +65,7 @@ impl Chain for FakeChain {
                 id: StepId { node: "answer".into(), visit: 0 },
                 origin: StepOrigin::Executed,
                 outputs: vec![Entry::new("text", input.case_id.clone())],
-                output_text: Some(format!("the answer of {}", input.case_id)),
+                output_text: Some(format!("the answer of {}{}", input.case_id, "x".repeat(self.further))),
                 diagnostics: Vec::new(),
             };
             ChainOutcome { steps: vec![TimedStep { step, seconds: 0.0 }], fault, used: ResourceUse::default() }
@@ -71,7 +73,7 @@ impl Chain for FakeChain {
     }
 }
 
-/// Scores by the length of the answer.
+/// Scores by the length of the answer, at most 100.
 struct FakeScorer;
 
 impl Scorer for FakeScorer {
@@ -87,7 +89,7 @@ impl Scorer for FakeScorer {
         _: &'a Value,
         _: Option<Arc<dyn JudgeServices>>,
     ) -> BoxFuture<'a, ScoreOutcome> {
-        let composite = finished.output_text.len() as f64;
+        let composite = finished.output_text.len().min(100) as f64;
         let raw = RawScore {
             composite,
             breakdown: vec![("length".into(), composite)],
@@ -403,6 +405,33 @@ fn a_row_that_is_changed_under_a_run_ends_it_and_what_is_finished_is_kept() {
     assert_eq!(durable.len(), 5);
     let report = run(evaluation(folder.path(), &chain, Arc::new(DiskFiles))).0.expect("goes on");
     assert_eq!((report.resumed, report.figures.completed()), (5, CASES));
+}
+
+/// Most bytes of memory that this process has had so far.
+#[cfg(target_os = "linux")]
+fn peak_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("the process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    line.trim().trim_end_matches("kB").trim().parse::<usize>().expect("a number") << 10
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_of_many_cases_keeps_none_of_them_in_memory() {
+    let (many, further) = (400, 128 << 10);
+    let folder = tempfile::tempdir().expect("a folder");
+    let chain = Arc::new(FakeChain { further, ..FakeChain::default() });
+    let cases: Vec<Case> = (0..many).map(|n| case(&format!("case-{n}"))).collect();
+    let before = peak_bytes();
+    for resumed in [0, many] {
+        let long =
+            Evaluation { cases: Arc::new(cases.clone()), ..evaluation(folder.path(), &chain, Arc::new(DiskFiles)) };
+        let report = run(long).0.expect("runs");
+        assert_eq!((report.resumed, report.figures.completed()), (resumed, many));
+    }
+    let journal = std::fs::metadata(folder.path().join("journal.jsonl")).expect("a journal").len() as usize;
+    let grown = peak_bytes() - before;
+    assert!(journal > 2 * many * further && grown < journal / 3, "{grown} bytes for a journal of {journal}");
 }
 
 #[test]
