@@ -136,7 +136,13 @@ impl Cases for DatasetFile {
     }
 
     fn at(&self, index: usize) -> Result<Cow<'_, Case>, InputError> {
-        let row = &self.rows[index];
+        let row = self.rows.get(index).ok_or_else(|| {
+            InputError::new(
+                format!("{}, row {}", self.name, index + 1),
+                format!("{} rows are planned", self.rows.len()),
+            )
+            .hint("the run's journal was changed; start the run over with --fresh")
+        })?;
         let mut bytes = vec![0; row.bytes as usize];
         let read = {
             let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -274,6 +280,15 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_other_names_in_every_row_are_not_all_counted() {
+        let rows: String = (0..KEYS_MAX + 5)
+            .map(|n| row(&format!("c{n}"), "Who?").replace("question", &format!("key-{n}")) + "\n")
+            .collect();
+        let keys = read(&rows, Wanted::default()).expect("reads").keys().clone();
+        assert_eq!((keys.cases, keys.with.len()), (KEYS_MAX + 5, KEYS_MAX));
+    }
+
+    #[test]
     fn a_row_that_is_changed_after_the_reading_is_found_out() {
         let text = format!("{}\n{}\n", row("a", "one"), row("b", "two"));
         let file = file(&text);
@@ -284,5 +299,6 @@ mod tests {
         assert!(error.to_string().contains("d.jsonl, row 2: was changed since the run began"), "{error}");
         std::fs::write(file.path(), row("a", "one")).expect("written");
         assert!(rows.at(1).is_err(), "cut off");
+        assert!(rows.at(2).expect_err("there are two").to_string().contains("2 rows are planned"));
     }
 }

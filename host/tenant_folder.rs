@@ -145,6 +145,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_file_is_opened_up_to_its_bound() {
+        let root = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir_all(root.path().join("tenants/t")).expect("made");
+        std::fs::write(root.path().join("tenants/t/rows.jsonl"), "eleven byte").expect("written");
+        let folder = TenantFolder::open(root.path(), "t").expect("opens");
+        let open = |bytes_max| folder.file("dataset.path", "tenants/t/rows.jsonl", bytes_max);
+        assert!(open(11).is_ok());
+        let error = open(10).expect_err("larger").to_string();
+        assert!(error.contains("is no regular file of at most 10 bytes"), "{error}");
+    }
+
+    #[test]
     fn plain_paths_only() {
         for good in ["a", "a/b.json", "tenants/x/a b"] {
             assert!(plain(good).is_some(), "{good}");

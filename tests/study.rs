@@ -1,6 +1,6 @@
 //! A study over tenants, policies and trials, killed on the way: the same table as undisturbed.
 
-use crate::support::{Bench, Ran, say};
+use crate::support::{Bench, Ran, real_model, say};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 
@@ -107,8 +107,7 @@ fn a_study_killed_twice_makes_the_table_of_an_undisturbed_one() {
 
 #[test]
 fn a_study_on_the_real_model_killed_twice_makes_the_same_table() {
-    if std::env::var_os("FAPO_REAL_MODEL").is_none_or(|value| value != "1") {
-        say("skipped: FAPO_REAL_MODEL is not 1");
+    if !real_model() {
         return;
     }
     killed_twice_as_undisturbed("embedded", 1, 20);

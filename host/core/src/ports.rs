@@ -196,10 +196,10 @@ pub struct FinishedCase {
 pub trait Cases: Send + Sync {
     /// How many there are.
     fn count(&self) -> usize;
-    /// The case at a position below [`count`](Self::count).
+    /// The case at a position.
     ///
     /// # Errors
-    /// It is no longer where it stood.
+    /// There is none, or it is no longer where it stood.
     fn at(&self, index: usize) -> Result<Cow<'_, Case>, InputError>;
     /// All of them, for those that must look at them together.
     ///
@@ -216,7 +216,8 @@ impl Cases for Vec<Case> {
     }
 
     fn at(&self, index: usize) -> Result<Cow<'_, Case>, InputError> {
-        Ok(Cow::Borrowed(&self[index]))
+        let found = self.get(index).map(Cow::Borrowed);
+        found.ok_or_else(|| InputError::new(format!("case {index}"), format!("there are {} cases", self.len())))
     }
 }
 

@@ -40,7 +40,7 @@ const PROGRESS_EVERY_MS: i64 = 500;
 const COMMIT_RECORDS_MAX: usize = 256;
 
 /// Cases that the scorer looks at in one go before any is run.
-const VALIDATED_TOGETHER: usize = 1_000;
+const VALIDATED_TOGETHER: usize = 100;
 
 /// Everything a run needs.
 pub struct Evaluation {
@@ -184,13 +184,15 @@ pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + S
     while finished.recv_many(&mut batch, COMMIT_RECORDS_MAX).await > 0 {
         // What came to its end before a row was found changed is still kept.
         let (mut ended, mut changed) = (Vec::with_capacity(batch.len()), None);
-        batch.drain(..).for_each(|one| match one {
-            Ok((record, why)) => {
-                ended.push(record);
-                why.into_iter().for_each(|why| failures.add(why));
+        for one in batch.drain(..) {
+            match one {
+                Ok((record, why)) => {
+                    ended.push(record);
+                    why.into_iter().for_each(|why| failures.add(why));
+                }
+                Err(error) => changed = Some(error),
             }
-            Err(error) => changed = Some(error),
-        });
+        }
         for record in commit(&folder, ended).await? {
             totals.add(&record);
             observe(RunEvent::Finished {

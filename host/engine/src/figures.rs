@@ -302,6 +302,7 @@ impl Times {
 mod tests {
     use super::*;
     use fapo_core::fault::{FaultKind, Phase};
+    use fapo_core::ports::ResourceUse;
 
     #[test]
     fn times_have_their_mean_median_and_percentile() {
@@ -315,6 +316,20 @@ mod tests {
         assert_eq!(times.figures().p50, 0.011);
         times.add(f64::INFINITY);
         assert_eq!(times.by_ms.last_key_value(), Some((&TIME_MS_MAX, &1)));
+    }
+
+    #[test]
+    fn metrics_of_other_names_for_every_case_are_not_all_kept() {
+        let mut metrics = Metrics::default();
+        for n in 0..METRICS_MAX + 5 {
+            let record = serde_json::from_value(json!({
+                "index": n, "case_id": "c", "task_type": "t", "diagnostics": [], "output_text": "", "steps": [],
+                "score": {"composite": 50.0, "breakdown": [[format!("m{n}"), 1.0]], "feedback": "", "diagnostics": []},
+                "chain_use": ResourceUse::default(), "scorer_use": ResourceUse::default(),
+            }));
+            metrics.add(&record.expect("a record"));
+        }
+        assert_eq!(metrics.over(1).len(), METRICS_MAX);
     }
 
     #[test]

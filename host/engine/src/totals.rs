@@ -171,3 +171,33 @@ impl Serialize for Ids<'_> {
         list.end()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fapo_core::fault::{self, Fault, FaultKind};
+    use fapo_core::ports::ResourceUse;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_live_list_of_failed_cases_is_bounded_and_their_number_is_not() {
+        let mut totals = Totals::default();
+        let all = FAILED_LIVE_MAX + 5;
+        for n in 0..all {
+            let record = serde_json::from_value(json!({
+                "index": n, "case_id": format!("c{n}"), "task_type": "t", "score": null, "diagnostics": [],
+                "fault": Fault::new(fault::Phase::Chain, FaultKind::Trapped, "m"), "output_text": "", "steps": [],
+                "chain_use": ResourceUse::default(), "scorer_use": ResourceUse::default(),
+            }));
+            totals.add(&record.expect("a record"));
+        }
+        let facts = Facts { run_id: "r", planned: all, started: jiff::Timestamp::UNIX_EPOCH };
+        let mut text = Vec::new();
+        totals
+            .write_progress(&facts, Phase::Running, jiff::Timestamp::UNIX_EPOCH, &[], None, &mut text)
+            .expect("written");
+        let progress: Value = serde_json::from_slice(&text).expect("JSON");
+        assert_eq!(progress["failed_case_ids"].as_array().map(Vec::len), Some(FAILED_LIVE_MAX));
+        assert_eq!((&progress["completed_cases"], &progress["successful_cases"]), (&json!(all), &json!(0)));
+    }
+}
