@@ -168,6 +168,11 @@ pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + S
     let (mut totals, mut failures) = (Totals::default(), FailureCounts::default());
     let (resumed, crew) = {
         let before = folder.settled();
+        if let Some(beyond) = before.indexes().last().filter(|index| *index >= run.cases.count()) {
+            let message = format!("has a record of case {} of {}", beyond + 1, run.cases.count());
+            return Err(InputError::new(folder.journal().display().to_string(), message)
+                .hint("the file was changed or damaged; start the run over with --fresh"));
+        }
         for record in before.records(&folder.journal())? {
             let record = record?;
             totals.add(&record);

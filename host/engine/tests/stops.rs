@@ -297,6 +297,9 @@ fn a_damaged_line_in_the_middle_is_named_and_fresh_starts_over() {
     let e = run(evaluation(folder.path(), &chain, Arc::new(DiskFiles))).0.expect_err("damaged");
     assert!(e.subject.ends_with("journal.jsonl:2"), "{e}");
     assert!(e.hint.is_some());
+    std::fs::write(&journal, text.replacen("{\"index\":0,", "{\"index\":99,", 1)).expect("damaged");
+    let e = run(evaluation(folder.path(), &chain, Arc::new(DiskFiles))).0.expect_err("a case that no run of eight has");
+    assert!(e.to_string().contains("journal.jsonl: has a record of case 100 of 8"), "{e}");
     let fresh = Evaluation { earlier: Earlier::Forgotten, ..evaluation(folder.path(), &chain, Arc::new(DiskFiles)) };
     assert_eq!(run(fresh).0.expect("starts over").resumed, 0);
 }
