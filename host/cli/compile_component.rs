@@ -3,7 +3,7 @@
 use super::EXIT_INPUT;
 use super::printer::Printer;
 use fapo_core::InputError;
-use fapo_sandbox::{CompileLimits, compile_here};
+use fapo_sandbox::{COMPILE_SET_UP_EXIT, CompileLimits, NotCompiled, compile_here};
 use std::process::ExitCode;
 
 /// Compile the component on stdin to stdout, within limits of this process.
@@ -21,8 +21,11 @@ impl CompileComponent {
         match compile_here(limits, &mut std::io::stdin().lock(), &mut std::io::stdout().lock()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => {
-                printer.error(&InputError::new("component", why));
-                ExitCode::from(EXIT_INPUT)
+                printer.error(&InputError::new("component", why.to_string()));
+                ExitCode::from(match why {
+                    NotCompiled::Refused(_) => EXIT_INPUT,
+                    NotCompiled::SetUp(_) => COMPILE_SET_UP_EXIT,
+                })
             }
         }
     }

@@ -5,7 +5,7 @@
 //! processor time and memory before it reads a byte; the host waits for a bounded time.
 
 use crate::engine;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -25,20 +25,44 @@ const POLL: Duration = Duration::from_millis(2);
 /// Wall time a child gets for each second of its processor time: it may share the machine.
 const WALL_PER_CPU: u32 = 4;
 
+/// Threads that compile one component, at most: their stacks count as memory.
+const THREADS_MAX: usize = 8;
+
 /// Hidden command of the program that compiles; its two arguments are the limits.
 pub const COMPILE_COMMAND: &str = "compile-component";
+/// How the child ends where the fault is the machine's, not the component's.
+pub const COMPILE_SET_UP_EXIT: u8 = 71;
+/// Environment of the child. Its allocator takes memory as it needs it: a gigabyte taken beforehand, as it does
+/// elsewhere, would count as used and leave nothing of a smaller limit.
+const CHILD_ENV: [(&str, &str); 1] = [("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
 
 /// What the child does: limits itself, reads a component, writes its compiled code.
 ///
 /// # Errors
-/// The limits cannot be set, or the compiler refuses the component.
-pub fn compile_here(limits: CompileLimits, component: &mut impl Read, code: &mut impl Write) -> Result<(), String> {
-    limit_this_process(limits)?;
+/// See [`NotCompiled`].
+pub fn compile_here(
+    limits: CompileLimits,
+    component: &mut impl Read,
+    code: &mut impl Write,
+) -> Result<(), NotCompiled> {
+    fn set_up(e: impl std::fmt::Display) -> NotCompiled {
+        NotCompiled::SetUp(e.to_string())
+    }
+    fn refused(e: wasmtime::Error) -> NotCompiled {
+        NotCompiled::Refused(format!("{e:#}"))
+    }
+    // Before the limits, so that a thread that cannot be had is the machine's fault.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(set_up)?;
+    limit_this_process(limits).map_err(set_up)?;
     let mut bytes = Vec::new();
-    component.read_to_end(&mut bytes).map_err(|e| e.to_string())?;
-    let engine = Engine::new(&engine::compiler_config()).map_err(|e| format!("{e:#}"))?;
-    let compiled = engine.precompile_component(&bytes).map_err(|e| format!("{e:#}"))?;
-    code.write_all(&compiled).and_then(|()| code.flush()).map_err(|e| e.to_string())
+    component.read_to_end(&mut bytes).map_err(|error| match error.kind() {
+        ErrorKind::OutOfMemory => NotCompiled::Refused(error.to_string()),
+        _ => set_up(error),
+    })?;
+    let engine = Engine::new(&engine::compiler_config()).map_err(refused)?;
+    let compiled = engine.precompile_component(&bytes).map_err(refused)?;
+    code.write_all(&compiled).and_then(|()| code.flush()).map_err(set_up)
 }
 
 #[cfg(unix)]
@@ -62,11 +86,13 @@ fn limit_this_process(_: CompileLimits) -> Result<(), String> {
 }
 
 /// Why a component did not compile.
-#[derive(Debug)]
-pub(crate) enum NotCompiled {
+#[derive(Debug, thiserror::Error)]
+pub enum NotCompiled {
     /// The component's own fault: the same bytes will fail again.
+    #[error("{0}")]
     Refused(String),
     /// The machine's.
+    #[error("{0}")]
     SetUp(String),
 }
 
@@ -76,6 +102,7 @@ pub(crate) fn compile_apart(program: &Path, limits: CompileLimits, bytes: &[u8])
     let mut child = Command::new(program)
         .args([COMPILE_COMMAND, &limits.cpu_seconds.to_string(), &limits.memory_bytes.to_string()])
         .env_clear()
+        .envs(CHILD_ENV)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -96,6 +123,9 @@ pub(crate) fn compile_apart(program: &Path, limits: CompileLimits, bytes: &[u8])
             limits.cpu_seconds
         ))),
         Some(status) if status.success() => Ok(code),
+        Some(status) if status.code() == Some(COMPILE_SET_UP_EXIT.into()) => {
+            Err(NotCompiled::SetUp(last_words(&String::from_utf8_lossy(&said))))
+        }
         Some(status) => Err(NotCompiled::Refused(why(status, String::from_utf8_lossy(&said).trim(), limits))),
     }
 }
@@ -123,20 +153,20 @@ fn wait(child: &mut Child, longest: Duration) -> std::io::Result<Option<ExitStat
     }
 }
 
+/// What the standard library, the compiler and the system say where there is no more memory.
+const NO_MEMORY: [&str; 4] = ["memory allocation", "annot allocate", "failed to allocate", "out of memory"];
+
 fn why(status: ExitStatus, said: &str, limits: CompileLimits) -> String {
+    if NO_MEMORY.iter().any(|words| said.contains(words)) {
+        return format!("limit compile_memory_bytes passed: more than {} bytes", limits.memory_bytes);
+    }
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        if said.contains("memory allocation") || said.contains("Cannot allocate") {
-            return format!("limit compile_memory_bytes passed: more than {} bytes", limits.memory_bytes);
-        }
         // SIGXCPU at the soft limit, SIGKILL at the hard one.
         if signal == 24 || signal == 9 {
             return format!("limit compile_cpu_seconds passed: more than {} s of processor time", limits.cpu_seconds);
         }
         return format!("the compiler ended by signal {signal}: {}", last_words(said));
-    }
-    if said.contains("annot allocate memory") || said.contains("failed to allocate") {
-        return format!("limit compile_memory_bytes passed: more than {} bytes", limits.memory_bytes);
     }
     let _ = status;
     last_words(said)

@@ -23,7 +23,7 @@ mod stop;
 mod virtual_wasi;
 
 pub use chain::ChainComponent;
-pub use compile::{COMPILE_COMMAND, CompileLimits, compile_here};
+pub use compile::{COMPILE_COMMAND, COMPILE_SET_UP_EXIT, CompileLimits, NotCompiled, compile_here};
 pub use converter::{Conversion, ConverterComponent, ConverterDescription, Target};
 #[cfg(feature = "undefended")]
 pub use defence::Defence;
