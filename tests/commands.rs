@@ -74,6 +74,7 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
     run(&["tenant", "inspect", "demo_qa"]);
     run(&["tenant", "inspect", "tenants/demo_qa/stock.wasm"]);
     run(&["limits", "demo_qa"]);
+    run(&["providers"]);
     run(&["doctor"]);
     bench.write(
         "hotpot.json",
@@ -115,6 +116,7 @@ fn every_json_line_of_every_command_fits_the_published_schema() {
             "limit_use",
             "plan",
             "progress",
+            "provider",
             "removed",
             "replay",
             "report",
@@ -216,6 +218,7 @@ fn each_command_has_a_help_with_an_example() {
         &["doctor"],
         &["reset-tenant"],
         &["limits"],
+        &["providers"],
         &["schema"],
     ] {
         let ran = bench.fapo(&[command, &["--help"]].concat());
@@ -252,6 +255,20 @@ fn the_page_of_limits_is_the_programs_own_and_a_tenant_gets_what_is_in_force() {
     let in_force =
         |name: &str| ran.lines().into_iter().find(|line| line["name"] == name).expect("the limit")["in_force"].as_u64();
     assert_eq!((in_force("steps"), in_force("host_calls")), (Some(9), Some(7)));
+}
+
+#[test]
+fn providers_are_listed_and_each_says_what_its_route_may_have() {
+    let bench = Bench::new();
+    let all = bench.fapo(&["providers", "--json"]).lines();
+    let names: Vec<_> = all.iter().filter_map(|line| line["name"].as_str()).collect();
+    assert_eq!(names, ["openai", "anthropic", "baseten", "sagemaker", "scripted", "replay", "embedded"]);
+    let one = bench.fapo(&["providers", "anthropic"]);
+    assert!(one.stdout.contains("key_env") && one.stdout.contains("default ANTHROPIC_API_KEY"), "{}", one.stdout);
+    assert_eq!(bench.fapo(&["providers", "base10", "--json"]).lines()[0]["name"], "baseten");
+    let none = bench.fapo(&["providers", "bard"]);
+    assert_eq!(none.code, 2);
+    assert!(none.stderr.contains("bard") && none.stderr.contains("openai, anthropic"), "{}", none.stderr);
 }
 
 #[test]

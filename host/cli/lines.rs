@@ -59,6 +59,8 @@ pub enum Line {
     Check(CheckLine),
     /// A limit on components.
     Limit(LimitLine),
+    /// A provider of models.
+    Provider(ProviderLine),
     /// The largest use of a limit in a test of a tenant.
     LimitUse(LimitUseLine),
     /// What a tenant requests, what it was granted, and where it was run what it used.
@@ -523,6 +525,26 @@ pub struct LimitLine {
     pub maximum: u64,
     /// Value in force for the tenant that was named.
     pub in_force: Option<u64>,
+}
+
+/// See [`Line::Provider`].
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ProviderLine {
+    /// What the `provider` of a route says.
+    pub name: String,
+    /// What it is.
+    pub summary: String,
+    /// Settings that its route may have.
+    pub settings: Vec<SettingLine>,
+}
+
+/// A setting of a route.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SettingLine {
+    /// Its key in the operator's file.
+    pub name: String,
+    /// What it means, with unit and default.
+    pub summary: String,
 }
 
 /// See [`Line::LimitUse`].

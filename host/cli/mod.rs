@@ -25,6 +25,7 @@ mod optimize;
 mod page;
 mod printer;
 mod progress;
+mod providers;
 mod replay;
 mod report;
 mod reset_tenant;
@@ -135,6 +136,7 @@ enum Command {
     #[command(after_help = "Example: fapo schema > cli-lines.schema.json")]
     Schema,
     Limits(limits::LimitsTable),
+    Providers(providers::Providers),
     #[command(hide = true)]
     CompileComponent(compile_component::CompileComponent),
 }
@@ -249,6 +251,7 @@ async fn dispatch(command: Command, place: &Place, printer: Printer) -> Result<E
         Command::Doctor(doctor) => doctor.run(place, printer),
         Command::ResetTenant(reset) => reset.run(place, printer),
         Command::Limits(limits) => limits.run(place, printer),
+        Command::Providers(providers) => providers.run(printer),
         Command::CompileComponent(_) => Ok(Exit::Done),
         Command::Schema => {
             Printer::new(false).text(&format!("{:#}", lines::schema()));

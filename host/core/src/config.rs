@@ -160,7 +160,7 @@ pub fn read_config(file: &str, text: &str) -> Result<EvalConfig, InputError> {
 }
 
 /// The name of a provider as the original takes it: trimmed, in lower case, `base10` for `baseten`.
-fn provider_name(name: &str) -> String {
+pub fn provider_name(name: &str) -> String {
     match name.trim().to_lowercase().as_str() {
         "base10" => "baseten".into(),
         name => name.into(),

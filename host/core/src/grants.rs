@@ -1,11 +1,11 @@
 //! The operator's file, and what a tenant effectively gets: request ∩ grant, decided here and nowhere else.
 
-use crate::config::EvalConfig;
+use crate::config::{EvalConfig, provider_name};
 use crate::input_error::InputError;
 use crate::limits::Limits;
 use crate::price::Money;
 use crate::tenant::{TenantManifest, read_toml};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 /// Alias that the eval config's `provider` and `provider_settings` speak of.
@@ -33,11 +33,16 @@ pub struct OperatorFile {
     pub prices: Option<String>,
 }
 
+fn provider<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(|name| provider_name(&name))
+}
+
 /// A route to a model: where, with which key, which model, how it samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelRoute {
-    /// `openai`, `anthropic`, `baseten`, `sagemaker`, `scripted`, `replay` or `embedded`.
+    /// `openai`, `anthropic`, `baseten` (or `base10`), `sagemaker`, `scripted`, `replay` or `embedded`.
+    #[serde(deserialize_with = "provider")]
     pub provider: String,
     /// Base of the service's URLs, for example `http://127.0.0.1:8080/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -278,8 +283,9 @@ pub fn read_operator_file(file: &str, text: &str) -> Result<OperatorFile, InputE
         }
     }
     for (name, route) in &operator.models {
-        for origin in route.origin.iter().chain(&route.origins) {
-            check_origin(origin).map_err(|why| InputError::new(format!("{file}, models.{name}.origin"), why))?;
+        let origins = route.origin.iter().map(|origin| ("origin", origin));
+        for (field, origin) in origins.chain(route.origins.iter().map(|origin| ("origins", origin))) {
+            check_origin(origin).map_err(|why| InputError::new(format!("{file}, models.{name}.{field}"), why))?;
         }
     }
     Ok(operator)
@@ -476,10 +482,13 @@ output_tokens_max = 100
 [models.script]
 provider = "scripted"
 rules = "r.jsonl"
+[models.base]
+provider = "base10"
+model = "m"
 [indexes.wiki]
 corpus = "c.jsonl"
 [tenants.demo.models]
-task = ["main", "script"]
+task = ["main", "script", "base"]
 [tenants.demo.indexes]
 corpus = "wiki"
 [limits]
@@ -513,6 +522,8 @@ steps = 9
         assert_eq!(g.limits.steps, 9);
         let g = grant("scripted", "{}", "models = [\"task\"]\nindexes = [\"corpus\"]").expect("grant");
         assert_eq!((g.models["task"].provider.as_str(), g.indexes["corpus"].as_str()), ("scripted", "wiki"));
+        let g = grant("base10", "{}", "models = [\"task\"]").expect("the same name in both files");
+        assert_eq!(g.models["task"].provider, "baseten");
     }
 
     #[test]

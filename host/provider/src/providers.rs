@@ -71,6 +71,9 @@ pub struct RouteSources<'a> {
 }
 
 const MODEL: SettingHelp = SettingHelp { name: "model", help: "model name at the service, required" };
+const MODELS: SettingHelp =
+    SettingHelp { name: "models", help: "further models that an eval config may name; [\"*\"] for any" };
+const ORIGINS: SettingHelp = SettingHelp { name: "origins", help: "further base URLs that an eval config may name" };
 const TOP_P: SettingHelp = SettingHelp { name: "top_p", help: "above 0 to 1; not sent where absent" };
 const CAP: SettingHelp = SettingHelp { name: "output_tokens_max", help: "cap on a reply in tokens, default 16000" };
 const SEED: SettingHelp =
@@ -103,7 +106,9 @@ pub const PROVIDERS: &[ProviderKind] = &[
         settings: &[
             SettingHelp { name: "origin", help: "base URL, default https://api.openai.com/v1" },
             SettingHelp { name: "key_env", help: "environment variable that holds the key; none where absent" },
+            ORIGINS,
             MODEL,
+            MODELS,
             SettingHelp {
                 name: "temperature",
                 help: "0 to 2, default 0; OpenAI's reasoning models refuse it and get none",
@@ -128,7 +133,9 @@ pub const PROVIDERS: &[ProviderKind] = &[
         settings: &[
             SettingHelp { name: "origin", help: "base URL, default https://api.anthropic.com/v1" },
             SettingHelp { name: "key_env", help: "environment variable that holds the key, default ANTHROPIC_API_KEY" },
+            ORIGINS,
             MODEL,
+            MODELS,
             SettingHelp { name: "temperature", help: "0 to 1, default 0" },
             TOP_P,
             CAP,
@@ -149,7 +156,9 @@ pub const PROVIDERS: &[ProviderKind] = &[
         settings: &[
             SettingHelp { name: "origin", help: "base URL, default https://inference.baseten.co/v1" },
             SettingHelp { name: "key_env", help: "environment variable that holds the key, default BASETEN_API_KEY" },
+            ORIGINS,
             MODEL,
+            MODELS,
             SettingHelp { name: "temperature", help: "0 to 2, default 0" },
             TOP_P,
             CAP,
@@ -181,7 +190,9 @@ pub const PROVIDERS: &[ProviderKind] = &[
                 name: "key_env",
                 help: "environment variable that holds the key, default X_API_KEY; not with `region`",
             },
+            ORIGINS,
             SettingHelp { name: "model", help: "the endpoint's name; without `region` a name for records" },
+            MODELS,
             SettingHelp { name: "temperature", help: "0 to 2, default 0" },
             TOP_P,
             CAP,

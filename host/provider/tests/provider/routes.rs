@@ -116,8 +116,8 @@ fn a_route_over_tls_can_be_made_where_the_system_has_certificates() {
 #[test]
 fn the_table_documents_settings_that_routes_have() {
     let known = serde_json::to_value(route(
-        "provider = \"\"\norigin = \"http://x\"\nkey_env = \"\"\nmodel = \"\"\nrules = \"\"\ntop_p = 1.0\nregion = \"\"\n\
-         concurrency_max = 1\nrequests_per_minute_max = 1\ntokens_per_minute_max = 1\ncassette = \"\"\nrecord = \"\"",
+        "provider = \"\"\norigin = \"http://x\"\norigins = [\"http://y\"]\nmodels = [\"\"]\nkey_env = \"\"\n\
+         model = \"\"\nrules = \"\"\ntop_p = 1.0\nregion = \"\"\nconcurrency_max = 1\nrequests_per_minute_max = 1\ntokens_per_minute_max = 1\ncassette = \"\"\nrecord = \"\"",
     ));
     let known = known.expect("a route is JSON");
     for kind in PROVIDERS {
