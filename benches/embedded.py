@@ -80,7 +80,9 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     fapo, folder = pathlib.Path(args.fapo).resolve(), pathlib.Path(args.work)
-    model = args.model or next((pathlib.Path.home() / ".cache/fapo/models").rglob("*.gguf"))
+    model = args.model or next((pathlib.Path.home() / ".cache/fapo/models").rglob("*.gguf"), None)
+    if model is None:
+        parser.error("no model here: run `fapo model pull`, or name a file with --model")
     server = subprocess.Popen([args.python, "-c", SERVER, str(model), str(args.workers), str(args.threads)],
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
