@@ -82,6 +82,11 @@ fn attack_09_what_takes_too_long_or_too_much_to_compile_is_stopped_and_remembere
     let refused = not_compiled(&bytes, slow);
     assert!(refused.contains("compile_cpu_seconds passed"), "{refused}");
     assert!(not_compiled(&bytes, slow).contains("tried before"), "and at once the second time");
+    // What the allocator may set aside beforehand is no room: this component needs some 100 MB. A section of its own,
+    // so that it is not the one that was compiled for others.
+    let needs_more = [&std::fs::read(raw_guest()).expect("the component")[..], &[0, 2, 1, b'm']].concat();
+    let refused = not_compiled(&needs_more, Limits { compile_memory_bytes: 48 << 20, ..small() });
+    assert!(refused.contains("compile_memory_bytes passed"), "{refused}");
     // The first has no room to read it, the second none to compile it.
     for memory in [24 << 20, 64 << 20] {
         let refused = not_compiled(&bytes, Limits { compile_memory_bytes: memory, ..small() });

@@ -123,10 +123,16 @@ pub(crate) fn compile_apart(program: &Path, limits: CompileLimits, bytes: &[u8])
             limits.cpu_seconds
         ))),
         Some(status) if status.success() => Ok(code),
-        Some(status) if status.code() == Some(COMPILE_SET_UP_EXIT.into()) => {
-            Err(NotCompiled::SetUp(last_words(&String::from_utf8_lossy(&said))))
-        }
-        Some(status) => Err(NotCompiled::Refused(why(status, String::from_utf8_lossy(&said).trim(), limits))),
+        Some(status) => Err(fault(status, String::from_utf8_lossy(&said).trim(), limits)),
+    }
+}
+
+/// Whose fault it is that the child ended so.
+fn fault(status: ExitStatus, said: &str, limits: CompileLimits) -> NotCompiled {
+    if status.code() == Some(COMPILE_SET_UP_EXIT.into()) {
+        NotCompiled::SetUp(last_words(said))
+    } else {
+        NotCompiled::Refused(why(status, said, limits))
     }
 }
 
@@ -175,4 +181,28 @@ fn why(status: ExitStatus, said: &str, limits: CompileLimits) -> String {
 fn last_words(said: &str) -> String {
     let start = said.ceil_char_boundary(said.len().saturating_sub(600));
     said[start..].trim().to_string()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[test]
+    fn what_the_machine_lacks_is_not_laid_at_the_component() {
+        let limits = CompileLimits { cpu_seconds: 3, memory_bytes: 1_000 };
+        let set_up = ExitStatus::from_raw(i32::from(COMPILE_SET_UP_EXIT) << 8);
+        assert!(matches!(fault(set_up, "no threads", limits), NotCompiled::SetUp(why) if why == "no threads"));
+        for (status, said, told) in [
+            (2 << 8, "unknown opcode", "unknown opcode"),
+            (2 << 8, "failed to allocate 64 bytes", "limit compile_memory_bytes passed: more than 1000 bytes"),
+            (6, "memory allocation of 64 bytes failed", "limit compile_memory_bytes passed: more than 1000 bytes"),
+            (24, "", "limit compile_cpu_seconds passed: more than 3 s of processor time"),
+            (9, "", "limit compile_cpu_seconds passed: more than 3 s of processor time"),
+            (11, "", "the compiler ended by signal 11: "),
+        ] {
+            let refused = fault(ExitStatus::from_raw(status), said, limits);
+            assert!(matches!(&refused, NotCompiled::Refused(why) if why == told), "{refused:?}");
+        }
+    }
 }
