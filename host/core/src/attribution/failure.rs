@@ -1,6 +1,6 @@
 //! A failed case as the heuristics look at it: its steps, what each was shown, and the expected answer.
 
-use super::texts::{Words, gives_up, holds, is_common, may_hold, nearly, states, text_holds, words};
+use super::texts::{Words, gives_up, is_common, nearly, states, text_holds, words};
 use crate::case::Case;
 use crate::fault::step_name;
 use crate::ports::FinishReason;
@@ -28,7 +28,7 @@ impl Ran<'_> {
 
     /// Whether its text has these words, side by side.
     pub(super) fn holds(&self, wanted: &[String]) -> bool {
-        may_hold(self.text, wanted) && holds(self.words(), wanted)
+        text_holds(self.text, wanted)
     }
 }
 
@@ -54,6 +54,8 @@ pub(super) struct Failure<'a> {
     pub(super) hops: Vec<Hop>,
     /// Titles of the passages the answer needs, as the label names them.
     pub(super) gold: Vec<String>,
+    /// Found once: several heuristics ask, and it takes a look at every prompt.
+    dropped_at: OnceCell<Option<usize>>,
 }
 
 impl<'a> Failure<'a> {
@@ -76,6 +78,7 @@ impl<'a> Failure<'a> {
             labelled: labelled || case.expected_answer().is_some_and(is_identifier),
             hops: hops(record),
             gold: gold_titles(case),
+            dropped_at: OnceCell::new(),
         }
     }
 
@@ -161,6 +164,10 @@ impl<'a> Failure<'a> {
     /// The step before the answering one at which the answer was lost: it was shown the answer and does not give it
     /// on, and the answering step was not shown it.
     pub(super) fn dropped_at(&self) -> Option<usize> {
+        *self.dropped_at.get_or_init(|| self.find_dropped())
+    }
+
+    fn find_dropped(&self) -> Option<usize> {
         let (answer, last) = (self.telling_answer()?, self.answering()?);
         if self.output_right() || self.was_shown(last, answer) {
             return None;

@@ -2,9 +2,10 @@
 
 use super::ResponseCache;
 use fapo_core::digest;
-use fapo_core::ports::{BoxFuture, ModelCall, ModelReply, Provider, ProviderError};
+use fapo_core::ports::{BoxFuture, Chat, ModelCall, ModelReply, Provider, ProviderError};
 use fapo_core::price::Price;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// Answers from a [`ResponseCache`], and from `inner` what is not in it.
@@ -14,24 +15,38 @@ use std::sync::Arc;
 /// same request share its failure.
 pub struct Cached {
     inner: Arc<dyn Provider>,
+    /// Digest of its identity.
+    identity: String,
     cache: Arc<ResponseCache>,
+}
+
+/// What makes two calls equal.
+#[derive(Serialize)]
+struct Key<'a> {
+    tenant_id: &'a str,
+    provider: &'a str,
+    messages: &'a Chat,
+    output_tokens_max: Option<u32>,
+    stop: &'a [String],
+    sample: u32,
 }
 
 impl Cached {
     /// Puts `cache` before `inner`. Several providers may share one cache.
     pub fn new(inner: Arc<dyn Provider>, cache: Arc<ResponseCache>) -> Self {
-        Cached { inner, cache }
+        let identity = digest::of_json(&inner.identity());
+        Cached { inner, identity, cache }
     }
 
     fn key(&self, call: &ModelCall) -> String {
-        digest::of_json(&json!({
-            "tenant_id": call.tenant_id,
-            "provider": self.inner.identity(),
-            "messages": call.messages,
-            "output_tokens_max": call.output_tokens_max,
-            "stop": call.stop,
-            "sample": call.sample,
-        }))
+        digest::of_fields(&Key {
+            tenant_id: &call.tenant_id,
+            provider: &self.identity,
+            messages: &call.messages,
+            output_tokens_max: call.output_tokens_max,
+            stop: &call.stop,
+            sample: call.sample,
+        })
     }
 
     async fn call(&self, call: &ModelCall) -> Result<ModelReply, ProviderError> {

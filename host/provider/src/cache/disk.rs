@@ -2,6 +2,7 @@
 //! written to and an old one that is only read: where the young one is full when it is opened, it becomes the old one,
 //! and what was the old one is forgotten. So the cache stays below its bound and keeps what it got last.
 
+use super::log::Log;
 use fapo_core::ports::ModelReply;
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition};
@@ -9,7 +10,6 @@ use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Name of the file within its folder.
 const FILE_NAME: &str = "replies.redb";
@@ -23,8 +23,8 @@ const OLD_NAME: &str = "replies.old.redb";
 /// that to about a second.
 pub(super) const BYTES_MAX: u64 = 512 << 20;
 
-/// Replies with their keys, on their way to the file.
-pub(super) type Batch = HashMap<String, Arc<ModelReply>>;
+/// Replies as JSON, by key, on their way to the file.
+pub(super) type Batch = HashMap<String, Vec<u8>>;
 
 /// The open files of replies; their owner alone has them.
 pub(super) struct Disk {
@@ -40,9 +40,29 @@ struct Replies {
     file: File,
 }
 
-/// Opens the files of `folder`, which together stay below `bytes_max`, and says if a damaged one was set aside. An error
-/// is a whole sentence.
-pub(super) fn open(folder: &Path, bytes_max: u64) -> Result<(Disk, Option<String>), String> {
+/// The files of a cache and what is known of them.
+pub(super) struct Opened {
+    pub(super) disk: Disk,
+    pub(super) log: Log,
+    /// Says that a damaged file was set aside.
+    pub(super) note: Option<String>,
+}
+
+/// Opens the files of `folder`, which together stay below `bytes_max`, and commits what a killed start left in the log.
+/// An error is a whole sentence.
+pub(super) fn open(folder: &Path, bytes_max: u64) -> Result<Opened, String> {
+    let (disk, note) = open_files(folder, bytes_max)?;
+    let said = |error: &dyn std::fmt::Display| format!("the log of the response cache {}: {error}", folder.display());
+    let mut log = Log::open(folder).map_err(|error| said(&error))?;
+    let left = log.left().map_err(|error| said(&error))?;
+    if !left.is_empty() {
+        disk.write(&left).map_err(|error| said(&error))?;
+    }
+    log.clear().map_err(|error| said(&error))?;
+    Ok(Opened { disk, log, note })
+}
+
+fn open_files(folder: &Path, bytes_max: u64) -> Result<(Disk, Option<String>), String> {
     let (mut young, note) = open_young(folder)?;
     let (path, old_path) = (folder.join(FILE_NAME), folder.join(OLD_NAME));
     let bytes_max = bytes_max / 2;
@@ -91,12 +111,17 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
-fn database(path: &Path) -> Result<Replies, DatabaseError> {
+/// How the cache opens its files: made where missing, for their owner only.
+pub(super) fn own() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
+    options
+}
+
+fn database(path: &Path) -> Result<Replies, DatabaseError> {
+    let file = own().open(path)?;
     let length = file.try_clone()?;
     let database = Database::builder()
         .set_cache_size(PAGES_BYTES_MAX)
@@ -147,8 +172,7 @@ impl Replies {
         {
             let mut table = transaction.open_table(REPLIES)?;
             for (key, reply) in batch {
-                let json = serde_json::to_vec(&**reply).expect("a reply is texts and numbers");
-                table.insert(key.as_str(), json.as_slice())?;
+                table.insert(key.as_str(), reply.as_slice())?;
             }
         }
         Ok(transaction.commit()?)

@@ -6,10 +6,12 @@
 mod cached;
 mod disk;
 mod flights;
+mod log;
 mod shelf;
 
 pub use cached::Cached;
 
+use disk::Opened;
 use fapo_core::ports::ModelReply;
 use flights::Flights;
 use shelf::Shelf;
@@ -17,10 +19,10 @@ use std::path::Path;
 
 /// Replies by the digest of their call, shared by all providers of a process.
 ///
-/// They outlive the process in a folder; where its bound is reached, the oldest half is forgotten by the next start. Keeping a reply costs its caller no disk access: one thread
-/// writes what has come together and forces it to the disk, so a killed process loses the last moment at most.
-/// Dropping the cache writes the rest. Of some 35 µs that a hit costs, most is the digest of its prompt: no second
-/// layer in memory stands before the file.
+/// They outlive the process in a folder; where its bound is reached, the oldest half is forgotten by the next start. A
+/// reply is written to a log at once, so that a killed process loses none, and one thread commits what has come
+/// together and forces it to the disk, so that a power cut loses some tenths of a second. Dropping the cache commits
+/// the rest.
 #[derive(Debug)]
 pub struct ResponseCache {
     shelf: Shelf,
@@ -41,7 +43,7 @@ impl ResponseCache {
     /// it from one start to the next; a single start may reach twice as much before it keeps no more.
     pub fn open_within(folder: &Path, bytes_max: u64) -> Self {
         match disk::open(folder, bytes_max) {
-            Ok((database, note)) => ResponseCache { note, ..Self::with(Shelf::on_disk(database)) },
+            Ok(Opened { disk, log, note }) => ResponseCache { note, ..Self::with(Shelf::on_disk(disk, log)) },
             Err(why) => {
                 let note = format!("{why}; replies of this run are kept in memory only");
                 ResponseCache { note: Some(note), ..Self::in_memory() }

@@ -1,15 +1,20 @@
-//! Where replies are kept: in memory until a thread has written them, on disk from then on.
+//! Where replies are kept: in memory and in a log until a thread has committed them, in a file from then on.
 
 use super::disk::{Batch, Disk};
+use super::log::Log;
 use fapo_core::ports::ModelReply;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Bytes of replies in memory. With a disk they only wait there; when it is this far behind, or there is none, further
 /// ones are not kept.
 const MEMORY_BYTES_MAX: usize = 256 << 20;
-/// A key, and the rest of a reply besides its text.
-const ENTRY_BYTES: usize = 300;
+/// A key, and what a map needs for an entry.
+const ENTRY_BYTES: usize = 150;
+/// How long replies gather before they are committed: a commit by itself costs as much processor time as asking for
+/// the reply did.
+const GATHERED_FOR: Duration = Duration::from_millis(100);
 
 /// Replies, found by key from the moment they are kept.
 pub(super) struct Shelf {
@@ -19,7 +24,7 @@ pub(super) struct Shelf {
 
 struct Shared {
     state: Mutex<State>,
-    /// There is something to write, or nothing more will come.
+    /// There is something to commit, or nothing more will come.
     changed: Condvar,
     disk: Option<Disk>,
 }
@@ -27,8 +32,10 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiting: Batch,
-    /// Taken by the writer and not yet on disk.
+    /// Taken by the writer and not yet committed.
     writing: Arc<Batch>,
+    /// Where all of these are written down; none without a disk.
+    log: Option<Log>,
     bytes: usize,
     closed: bool,
     lost: usize,
@@ -43,11 +50,11 @@ impl std::fmt::Debug for Shelf {
 
 impl Shelf {
     pub(super) fn in_memory() -> Self {
-        Shelf { shared: Arc::new(Shared::new(None)), writer: None }
+        Shelf { shared: Arc::new(Shared::new(None, None)), writer: None }
     }
 
-    pub(super) fn on_disk(disk: Disk) -> Self {
-        let shared = Arc::new(Shared::new(Some(disk)));
+    pub(super) fn on_disk(disk: Disk, log: Log) -> Self {
+        let shared = Arc::new(Shared::new(Some(disk), Some(log)));
         let theirs = Arc::clone(&shared);
         let writer = std::thread::Builder::new().name("response-cache".to_owned()).spawn(move || theirs.write_all());
         match writer {
@@ -63,21 +70,24 @@ impl Shelf {
     pub(super) fn find(&self, key: &str) -> Option<ModelReply> {
         let state = self.shared.lock();
         if let Some(reply) = state.waiting.get(key).or_else(|| state.writing.get(key)) {
-            return Some(ModelReply::clone(reply));
+            return serde_json::from_slice(reply).ok();
         }
         drop(state);
         self.shared.disk.as_ref()?.find(key)
     }
 
     pub(super) fn keep(&self, key: &str, reply: &ModelReply) {
+        let reply = serde_json::to_vec(reply).expect("a reply is texts and numbers");
+        let bytes = bytes(&reply);
         let mut state = self.shared.lock();
-        let bytes = bytes(reply);
         if state.bytes + bytes > MEMORY_BYTES_MAX {
             state.lose(1, format!("more than {MEMORY_BYTES_MAX} bytes wait in memory"));
             return;
         }
+        // Where the disk is full, the reply still waits in memory; that it cannot be committed either is told then.
+        let _ = state.log.as_mut().map(|log| log.write(key, &reply));
         state.bytes += bytes;
-        if let Some(replaced) = state.waiting.insert(key.to_owned(), Arc::new(reply.clone())) {
+        if let Some(replaced) = state.waiting.insert(key.to_owned(), reply) {
             state.bytes -= self::bytes(&replaced);
         }
         let first = state.waiting.len() == 1;
@@ -105,16 +115,15 @@ impl Drop for Shelf {
 }
 
 impl Shared {
-    fn new(disk: Option<Disk>) -> Self {
-        Shared { state: Mutex::default(), changed: Condvar::new(), disk }
+    fn new(disk: Option<Disk>, log: Option<Log>) -> Self {
+        Shared { state: Mutex::new(State { log, ..State::default() }), changed: Condvar::new(), disk }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The writer's life. While one batch is forced to the disk the next one gathers, so that there are as many
-    /// transactions as the disk can do and no reply waits for one.
+    /// The writer's life. While one batch is committed the next one gathers.
     fn write_all(&self) {
         let Some(disk) = &self.disk else { return };
         while let Some(batch) = self.take() {
@@ -122,20 +131,26 @@ impl Shared {
             let mut state = self.lock();
             state.writing = Arc::default();
             state.bytes -= batch.values().map(|reply| bytes(reply)).sum::<usize>();
-            if let Err(why) = written {
+            let cleared = state.log.as_mut().map_or(Ok(()), Log::clear_other);
+            if let Err(why) = written.and_then(|()| cleared.map_err(|error| error.to_string())) {
                 state.lose(batch.len(), why);
             }
         }
     }
 
-    /// What waits, as soon as anything does; none when the shelf is closed and all is written.
+    /// What waits, some time after anything does; none when the shelf is closed and all is committed.
     fn take(&self) -> Option<Arc<Batch>> {
         let idle = |state: &mut State| state.waiting.is_empty() && !state.closed;
-        let mut state = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        let state = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        let gathered = self.changed.wait_timeout_while(state, GATHERED_FOR, |state| !state.closed);
+        let (mut state, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         if state.waiting.is_empty() {
             return None;
         }
         state.writing = Arc::new(std::mem::take(&mut state.waiting));
+        if let Some(log) = &mut state.log {
+            log.turn();
+        }
         Some(Arc::clone(&state.writing))
     }
 }
@@ -147,6 +162,6 @@ impl State {
     }
 }
 
-fn bytes(reply: &ModelReply) -> usize {
-    reply.text.len() + ENTRY_BYTES
+fn bytes(reply: &[u8]) -> usize {
+    reply.len() + ENTRY_BYTES
 }
