@@ -10,6 +10,9 @@ use std::process::{Command, Stdio};
 const OUTER: [&str; 5] =
     ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET"];
 
+/// Heap that a guest begins with, bytes: what most need for a case, because asking for more costs a sandbox system calls.
+const HEAP: (&str, &str) = ("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", "-Clink-arg=--initial-heap=786432");
+
 /// A component that is shipped with the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shipped {
@@ -107,6 +110,7 @@ pub fn build(folder: &Path, package: &str, target: &Path, lock: Lock) -> Result<
     let target = std::path::absolute(target).map_err(|e| unwritable(target, &e))?;
     cargo
         .current_dir(folder)
+        .env(HEAP.0, HEAP.1)
         .args(["build", "--quiet", "--target", "wasm32-wasip2", "--profile", "guest", "--package", package])
         .arg("--target-dir")
         .arg(&target)

@@ -21,7 +21,7 @@ const MANIFEST: &str = include_str!("../Cargo.toml");
 const LOCK: &str = include_str!("../Cargo.lock");
 
 /// Profile for guests, for packages that are a workspace of their own.
-pub const GUEST_PROFILE: &str = "[profile.guest]\ninherits = \"release\"\nopt-level = \"s\"\nlto = true\n\
+pub const GUEST_PROFILE: &str = "[profile.guest]\ninherits = \"release\"\nopt-level = 3\nlto = true\n\
                                  codegen-units = 1\nstrip = \"debuginfo\"\npanic = \"abort\"\n";
 
 /// Writes the sources into `home` as a workspace of their own.

@@ -227,7 +227,8 @@ fn run(evaluation: Evaluation) -> (Result<RunReport, InputError>, Vec<String>) {
             reported.lock().expect("not poisoned").push(record.case_id.clone());
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime");
     let report = runtime.block_on(evaluate(&Arc::new(evaluation), &observe));
     let reported = reported.into_inner().expect("not poisoned");
     (report, reported)
@@ -362,7 +363,7 @@ fn a_run_that_is_asked_to_end_finishes_what_is_in_flight_and_goes_on_later() {
     let source = Arc::new(StopSource::new());
     let stopping =
         Evaluation { stop: source.signal(), workers: 1, ..evaluation(folder.path(), &chain, Arc::new(DiskFiles)) };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let report = runtime
         .block_on(evaluate(&Arc::new(stopping), &|event| {
             if let RunEvent::Finished { .. } = event {
@@ -442,7 +443,8 @@ fn a_run_of_many_cases_keeps_none_of_them_in_memory() {
 fn records_that_are_kept_are_those_on_disk() {
     let folder = tempfile::tempdir().expect("a folder");
     let chain = Arc::<FakeChain>::default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime");
     for resumed in [0, CASES] {
         let again = Arc::new(evaluation(folder.path(), &chain, Arc::new(DiskFiles)));
         let (report, kept) = runtime.block_on(evaluate_keeping(&again, &|_| {})).expect("runs");
