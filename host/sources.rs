@@ -22,7 +22,8 @@ const LOCK: &str = include_str!("../Cargo.lock");
 
 /// Profile for guests, for packages that are a workspace of their own.
 pub const GUEST_PROFILE: &str = "[profile.guest]\ninherits = \"release\"\nopt-level = 3\nlto = true\n\
-                                 codegen-units = 1\nstrip = \"debuginfo\"\npanic = \"abort\"\n";
+                                 codegen-units = 1\nstrip = \"debuginfo\"\npanic = \"abort\"\n\n\
+                                 [profile.guest.package.zmij]\nopt-level = \"s\"\n";
 
 /// Writes the sources into `home` as a workspace of their own.
 ///

@@ -1,5 +1,6 @@
 //! What every role's store holds: the virtual WASI, the meters, the log.
 
+use crate::beside::Beside;
 use crate::defence::{Defence, Defences};
 use crate::ring::{LogRing, StreamRing};
 use crate::virtual_wasi;
@@ -39,6 +40,8 @@ pub(crate) struct Base {
     /// Wall time so far; of the guest's share everything but what is waited for.
     pub(crate) wall: WallTime,
     began: Instant,
+    /// What the host does for the guest's calls.
+    pub(crate) beside: Beside,
     /// Log lines.
     pub(crate) log: LogRing,
     /// Name of the limit that refused the guest memory or table elements.
@@ -70,6 +73,7 @@ impl Base {
             stderr,
             wall: WallTime::default(),
             began: Instant::now(),
+            beside: Beside::default(),
             log: LogRing::default(),
             growth_refused: None,
             ticks: 0,

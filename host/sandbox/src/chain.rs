@@ -84,7 +84,9 @@ impl provider::Host for ChainState {
     ) -> wasmtime::Result<Vec<Result<provider::Generation, provider::ProviderError>>> {
         let (requests, ids, bytes) = asked(requests);
         let services = self.call(&ids, bytes)?;
-        let served = self.base.served(&services.held(), services.generate(requests)).await;
+        let (held, beside) = (services.held(), self.base.beside.clone());
+        let call = beside.done(async move { services.generate(requests).await });
+        let served = self.base.served(&held, call).await;
         let replies = served?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         for fault in replies.iter().filter_map(|r| r.as_ref().err()) {
             if let ContentFault::Denied(name) = fault {
@@ -167,7 +169,9 @@ impl retrieval::Host for ChainState {
         let (requests, ids, bytes) = searched(requests);
         let services = self.call(&ids, bytes)?;
         let began = Instant::now();
-        let served = in_time(self.base.host_call_wall(), &services.held(), services.search(requests)).await;
+        let held = services.held();
+        let search = self.base.beside.done(async move { services.search(requests).await });
+        let served = in_time(self.base.host_call_wall(), &held, search).await;
         self.base.wall.retrieval += began.elapsed().as_secs_f64();
         let results = served?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         let mut answers = Vec::with_capacity(results.len());
@@ -333,11 +337,12 @@ impl ChainComponent {
         };
         let mut store =
             self.inner.store(state).map_err(|e| Fault::new(Phase::Host, FaultKind::Internal, format!("{e:#}")))?;
+        let beside = store.data().base.beside.clone();
         let opened = async {
             let instance = self.pre.instantiate_async(&mut store).await?;
             self.indices.load(&mut store, &instance)
         };
-        match opened.await {
+        match beside.with(opened).await {
             Ok(guest) => Ok((store, guest)),
             Err(e) => Err(stop::fault(Phase::Chain, &e, &store.data().base)),
         }
@@ -400,9 +405,11 @@ impl ChainComponent {
         steps: &mut Vec<TimedStep>,
     ) -> Result<(), End> {
         store.data_mut().base.ticks = 0;
-        let (asked, case) = (convert::definition(definition), convert::case_input(input));
-        let handed: Vec<_> = given.iter().map(convert::given_step).collect();
-        let started = guest.call_start(&mut *store, &asked, &case, &handed).await?;
+        let started = {
+            let (asked, case) = (convert::definition(definition), convert::case_input(input));
+            let handed: Vec<_> = given.iter().map(convert::given_step).collect();
+            guest.call_start(&mut *store, &asked, &case, &handed).await?
+        };
         let run = started.map_err(|problems| {
             let said: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.subject, p.message)).collect();
             End::Fault(Fault::new(Phase::Chain, FaultKind::Returned, format!("start refused: {}", said.join("; "))))
@@ -413,7 +420,8 @@ impl ChainComponent {
             let state = store.data_mut();
             state.base.ticks = 0;
             state.running = true;
-            let called = guest.run().call_next(&mut *store, run).await;
+            let beside = state.base.beside.clone();
+            let called = beside.with(guest.run().call_next(&mut *store, run)).await;
             store.data_mut().running = false;
             let superstep = match called? {
                 Ok(Some(superstep)) => superstep,

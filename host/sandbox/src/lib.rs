@@ -6,6 +6,7 @@
 //! refusals are a property of the type. What leaves this crate are values of `fapo-core`.
 
 mod base;
+mod beside;
 mod bindings;
 mod cache;
 mod chain;

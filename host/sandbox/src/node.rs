@@ -85,7 +85,10 @@ impl provider::Host for NodeState {
             self.base.deny(&format!("provider {}", cut(&request.model)));
             return Ok(requests.iter().map(|r| Err(provider::ProviderError::Denied(cut(&r.model).into()))).collect());
         }
-        let served = self.base.served(&self.services.held(), self.services.generate(requests)).await;
+        let (held, services) = (self.services.held(), Arc::clone(&self.services));
+        let beside = self.base.beside.clone();
+        let call = beside.done(async move { services.generate(requests).await });
+        let served = self.base.served(&held, call).await;
         let replies = served?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         Ok(replies.into_iter().map(|r| r.map(generation).map_err(provider_error)).collect())
     }
@@ -111,7 +114,9 @@ impl retrieval::Host for NodeState {
             return Ok(requests.iter().map(|r| Err(retrieval::RetrievalError::Denied(cut(&r.index).into()))).collect());
         }
         let began = Instant::now();
-        let served = in_time(self.base.host_call_wall(), &self.services.held(), self.services.search(requests)).await;
+        let (held, services) = (self.services.held(), Arc::clone(&self.services));
+        let search = self.base.beside.done(async move { services.search(requests).await });
+        let served = in_time(self.base.host_call_wall(), &held, search).await;
         self.base.wall.retrieval += began.elapsed().as_secs_f64();
         let results = served?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         let answer = |result: Result<_, ContentFault>| match result {
@@ -242,12 +247,14 @@ impl NodeComponent {
             Ok(store) => store,
             Err(e) => return unused(Err(e)),
         };
-        let called: wasmtime::Result<_> = async {
-            let instance = self.pre.instantiate_async(&mut store).await?;
-            let guest: Guest = self.indices.load(&mut store, &instance)?;
-            guest.call_run(&mut store, &input).await
-        }
-        .await;
+        let beside = store.data().base.beside.clone();
+        let called: wasmtime::Result<_> = beside
+            .with(async {
+                let instance = self.pre.instantiate_async(&mut store).await?;
+                let guest: Guest = self.indices.load(&mut store, &instance)?;
+                guest.call_run(&mut store, &input).await
+            })
+            .await;
         let result = match called {
             Ok(Ok(output)) => Ok(Ok(output)),
             Ok(Err(mut fault)) => {

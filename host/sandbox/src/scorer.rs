@@ -130,7 +130,9 @@ impl judge_model::Host for ScorerState {
             return Ok(questions.iter().map(|q| Err(judge_model::JudgeError::Denied(cut(&q.model).into()))).collect());
         };
         self.base.count_judge_calls(questions.iter().map(Question::calls).sum())?;
-        let asked = self.base.served(&judge.held(), judge.ask(questions)).await;
+        let (held, beside) = (judge.held(), self.base.beside.clone());
+        let call = beside.done(async move { judge.ask(questions).await });
+        let asked = self.base.served(&held, call).await;
         let verdicts = asked?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         for denied in verdicts.iter().filter_map(|v| match v {
             Err(JudgeFault::Content(ContentFault::Denied(name))) => Some(name),
@@ -205,11 +207,12 @@ impl ScorerComponent {
         let state = ScorerState { base: Base::new(seed, self.limits, self.inner.defences), judge };
         let mut store =
             self.inner.store(state).map_err(|e| Fault::new(Phase::Host, FaultKind::Internal, format!("{e:#}")))?;
+        let beside = store.data().base.beside.clone();
         let opened = async {
             let instance = self.pre.instantiate_async(&mut store).await?;
             self.indices.load(&mut store, &instance)
         };
-        match opened.await {
+        match beside.with(opened).await {
             Ok(guest) => Ok((store, guest)),
             Err(e) => Err(stop::fault(Phase::Scorer, &e, &store.data().base)),
         }
@@ -254,7 +257,8 @@ impl ScorerComponent {
             Ok(open) => open,
             Err(fault) => return failed(fault),
         };
-        let said = guest.call_score_case(&mut store, &finished_case(finished), profile).await;
+        let (beside, finished) = (store.data().base.beside.clone(), finished_case(finished));
+        let said = beside.with(guest.call_score_case(&mut store, &finished, profile)).await;
         let result = match said {
             Ok(Ok(score)) => checked(score),
             Ok(Err(fault)) => Err(Fault::new(Phase::Scorer, FaultKind::Returned, short(fault.message))),
