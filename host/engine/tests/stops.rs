@@ -116,6 +116,8 @@ impl Clock for FakeClock {
 /// Files of a process that is gone at its `stop_at`-th write, after some bytes of it.
 struct StoppingFiles {
     writes: AtomicUsize,
+    /// Bytes of the longest write.
+    longest: AtomicUsize,
     stop_at: usize,
     bytes: usize,
     kind: ErrorKind,
@@ -123,12 +125,19 @@ struct StoppingFiles {
 
 impl StoppingFiles {
     fn new(stop_at: usize, bytes: usize) -> Self {
-        StoppingFiles { writes: AtomicUsize::new(0), stop_at, bytes, kind: ErrorKind::Other }
+        StoppingFiles {
+            writes: AtomicUsize::new(0),
+            longest: AtomicUsize::new(0),
+            stop_at,
+            bytes,
+            kind: ErrorKind::Other,
+        }
     }
 
     /// Bytes of this write that reach the disk: all, some, or none once the process is gone.
     fn reach<'a>(&self, bytes: &'a [u8]) -> (&'a [u8], IoResult<()>) {
         let at = self.writes.fetch_add(1, Ordering::SeqCst);
+        self.longest.fetch_max(bytes.len(), Ordering::SeqCst);
         let gone = || Err(Error::new(self.kind, "the process is gone"));
         match at.cmp(&self.stop_at) {
             std::cmp::Ordering::Less => (bytes, Ok(())),
@@ -250,13 +259,17 @@ fn a_stop_at_any_write_after_any_byte_loses_no_finished_case() {
     let files = Arc::new(StoppingFiles::new(usize::MAX, 0));
     run(evaluation(calm.path(), &chain, Arc::clone(&files) as Arc<dyn RunFiles>)).0.expect("runs");
     let expected = artefacts(calm.path());
-    // Header, at most a line and a progress file a case, four artefacts.
+    // Header, at most a commit and a progress file a case, four artefacts.
     let most = 1 + 2 * CASES + 4;
     assert!(files.writes.load(Ordering::SeqCst) <= most);
+    // Within each line of the longest commit, and in its first bytes.
+    let longest = files.longest.load(Ordering::SeqCst);
+    assert!(longest > 97 * CASES, "{longest} bytes at most");
+    let cuts: Vec<usize> = [1, 40].into_iter().chain((0..longest).step_by(97)).collect();
 
-    let mut stopped = 0;
-    for stop_at in 0..most {
-        for bytes in [0, 1, 40] {
+    let (mut stopped, mut lost) = (0, 0);
+    for stop_at in 0..files.writes.load(Ordering::SeqCst) + 2 {
+        for bytes in cuts.iter().copied() {
             let folder = tempfile::tempdir().expect("a folder");
             let chain = Arc::<FakeChain>::default();
             let files = Arc::new(StoppingFiles::new(stop_at, bytes));
@@ -271,9 +284,10 @@ fn a_stop_at_any_write_after_any_byte_loses_no_finished_case() {
             for id in &durable {
                 assert!(!again.contains(id), "{id} was finished and ran again (stopped at {stop_at} after {bytes})");
             }
+            lost += usize::from(first.is_err() && (1..CASES).contains(&again.len()));
         }
     }
-    assert!(stopped > 3 * CASES, "{stopped} runs were stopped");
+    assert!(stopped > 3 * CASES && lost > CASES, "{stopped} runs were stopped, {lost} of them in the middle");
 }
 
 #[test]
