@@ -50,7 +50,9 @@ fn twenty_kills_lose_no_finished_case_and_pay_none_twice() {
 
     let questions = questions(&whole);
     let mut kills = 0;
-    for (lines, workers) in [(1, 3), (1, 1), (2, 3), (3, 3), (4, 2), (5, 3), (6, 3), (7, 8)] {
+    let plans =
+        [(1, 3), (1, 1), (1, 2), (1, 4), (2, 1), (2, 3), (2, 2), (3, 1), (3, 3), (4, 2), (5, 3), (6, 3), (7, 8)];
+    for (lines, workers) in plans {
         let server = server();
         let bench = bench(&server);
         bench.edit(CONFIG, "\"max_workers\": 3", &format!("\"max_workers\": {workers}"));
