@@ -42,8 +42,8 @@ pub fn of_json(value: &Value) -> String {
     of_bytes(text.as_bytes())
 }
 
-/// Digest of a value as JSON, its fields in the order of their type: a third of [`of_json`]'s time, for what only one
-/// type ever makes.
+/// Digest of a value as JSON, its fields in the order of their type: for what only one type ever makes, without the
+/// copies of its texts that [`of_json`] needs.
 pub fn of_fields(value: &impl Serialize) -> String {
     let mut text = Vec::new();
     serde_json::to_writer(&mut text, value).expect("texts, numbers and lists of them");
