@@ -234,7 +234,7 @@ pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + S
 /// Receives what has come to its end, and what follows until a time; false where nothing more will come.
 async fn gather<T>(finished: &mut mpsc::Receiver<T>, batch: &mut Vec<T>, until: Instant) -> bool {
     let mut open = finished.recv_many(batch, COMMIT_RECORDS_MAX).await > 0;
-    while open && batch.len() < COMMIT_RECORDS_MAX {
+    while open && batch.len() < COMMIT_RECORDS_MAX && Instant::now() < until {
         let left = COMMIT_RECORDS_MAX - batch.len();
         let Ok(received) = timeout_at(until, finished.recv_many(batch, left)).await else { break };
         open = received > 0;
