@@ -52,7 +52,9 @@ pub(super) struct Opened {
 /// An error is a whole sentence.
 pub(super) fn open(folder: &Path, bytes_max: u64) -> Result<Opened, String> {
     let (disk, note) = open_files(folder, bytes_max)?;
-    let said = |error: &dyn std::fmt::Display| format!("the log of the response cache {}: {error}", folder.display());
+    let said = |error: &dyn std::fmt::Display| {
+        format!("the logs {}/replies.*.log cannot be used: {error}; delete them to begin new ones", folder.display())
+    };
     let mut log = Log::open(folder).map_err(|error| said(&error))?;
     let left = log.left().map_err(|error| said(&error))?;
     if !left.is_empty() {

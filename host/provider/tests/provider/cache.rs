@@ -206,6 +206,16 @@ async fn a_folder_that_cannot_be_made_is_a_note() {
     assert!(!has(&cached(&cache).0, "hi").await && has(&cached(&cache).0, "hi").await);
 }
 
+#[tokio::test]
+async fn a_log_that_cannot_be_used_is_a_note_that_says_what_to_do() {
+    let folder = folder();
+    std::fs::create_dir(folder.path().join("replies.2.log")).expect("made");
+    let cache = open(folder.path());
+    let note = cache.note().expect("a note");
+    assert!(note.contains("replies.*.log cannot be used") && note.contains("delete them"), "{note}");
+    assert!(!has(&cached(&cache).0, "hi").await && has(&cached(&cache).0, "hi").await);
+}
+
 /// Bytes of a closed file that holds `hi` and 40 further replies.
 async fn file_of_replies() -> Vec<u8> {
     let folder = folder();
