@@ -115,11 +115,11 @@ async fn scored(scorer: &ScorerComponent, n: usize, profile: &Value) -> (u128, u
         expected: json!({"answer": "x"}).as_object().expect("an object").clone(),
         metadata: Map::new(),
     };
-    let finished = FinishedCase { case, steps: Vec::new(), searches: Vec::new(), output_text: "x".into() };
+    let finished = FinishedCase { case: &case, steps: &[], searches: &[], output_text: "x" };
     let mut times = Vec::with_capacity(n);
     for _ in 0..n {
         let began = Instant::now();
-        let outcome = scorer.score(&finished, profile, None).await;
+        let outcome = scorer.score(finished, profile, None).await;
         assert!(outcome.result.is_ok(), "{outcome:?}");
         times.push(began.elapsed());
     }

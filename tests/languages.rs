@@ -20,11 +20,6 @@ fn case(expected: Value) -> Case {
     Case { case_id: "c1".into(), task_type: "qa".into(), context: Vec::new(), expected, metadata: Map::new() }
 }
 
-fn finished(output_text: &str) -> FinishedCase {
-    let case = case(json!({"answer": "Paris"}));
-    FinishedCase { case, steps: Vec::new(), searches: Vec::new(), output_text: output_text.into() }
-}
-
 #[test]
 fn scorers_in_javascript_and_python_score_as_any_other() {
     let Some(languages) = Languages::wanted() else { return };
@@ -36,7 +31,11 @@ fn scorers_in_javascript_and_python_score_as_any_other() {
         let bytes = std::fs::read(languages.component(language, "scorer")).expect("built");
         let size = bytes.len();
         let scorer = runtime.block_on(sandbox.scorer(bytes.into(), Limits::default())).expect(language);
-        let score = |output: &str, profile: Value| runtime.block_on(scorer.score(&finished(output), &profile, None));
+        let paris = case(json!({"answer": "Paris"}));
+        let score = |output_text: &str, profile: Value| {
+            let finished = FinishedCase { case: &paris, steps: &[], searches: &[], output_text };
+            runtime.block_on(scorer.score(finished, &profile, None))
+        };
         let right = score(" paris ", json!({}));
         let said = right.result.expect("a score");
         assert_eq!(

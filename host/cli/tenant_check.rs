@@ -154,14 +154,9 @@ fn gold_of_nobody(gold: Option<&GoldSpec>, graph: &GraphSpec) -> Option<String> 
 async fn unsteady(scorer: &dyn Scorer, subject: &str, cases: &[Case], profile: &Value) -> Option<InputError> {
     for case in cases.iter().take(SAMPLE) {
         for output_text in [case.expected_answer().unwrap_or_default(), ""] {
-            let finished = FinishedCase {
-                case: case.clone(),
-                steps: Vec::new(),
-                searches: Vec::new(),
-                output_text: output_text.into(),
-            };
+            let finished = FinishedCase { case, steps: &[], searches: &[], output_text };
             let (first, second) =
-                (scorer.score(&finished, profile, None).await, scorer.score(&finished, profile, None).await);
+                (scorer.score(finished, profile, None).await, scorer.score(finished, profile, None).await);
             if first.result != second.result {
                 return Some(
                     InputError::new(
@@ -225,7 +220,7 @@ mod tests {
 
         fn score<'a>(
             &'a self,
-            _: &'a FinishedCase,
+            _: FinishedCase<'a>,
             _: &'a Value,
             _: Option<Arc<dyn JudgeServices>>,
         ) -> BoxFuture<'a, ScoreOutcome> {

@@ -1,15 +1,21 @@
 //! Passages as models and later steps read them: lines `[1] «Title | text»`, numbered from 1.
 
 use crate::host::Hit;
+use std::fmt::Write;
+use std::ops::Range;
 
 /// Numbered lines of these hits; identical passages collapse into the first.
 pub fn format_hits<'a>(hits: impl IntoIterator<Item = &'a Hit>) -> String {
-    number(hits.into_iter().map(body))
+    let mut list = List::default();
+    hits.into_iter().for_each(|hit| list.add(|out| put_body(out, hit)));
+    list.lines
 }
 
 /// Joins numbered lists: duplicates go, the rest is numbered anew in the order of the lists.
 pub fn merge<'a>(lists: impl IntoIterator<Item = &'a str>) -> String {
-    number(lists.into_iter().flat_map(str::lines).map(|line| without_number(line).to_string()))
+    let mut list = List::default();
+    lists.into_iter().flat_map(str::lines).for_each(|line| list.add(|out| out.push_str(without_number(line))));
+    list.lines
 }
 
 /// Titles of a numbered list, in order; a line without a title gives none.
@@ -23,29 +29,57 @@ pub fn titles(list: &str) -> Vec<&str> {
 }
 
 /// One line per passage: a text with line breaks could otherwise pose as further passages.
-fn body(hit: &Hit) -> String {
-    let flat = |text: &str| {
-        // Most texts are one line; looking for a line's end costs a fraction of cutting at it.
-        if !text.bytes().any(|byte| matches!(byte, b'\r' | b'\n')) {
-            return text.trim().to_string();
+fn put_body(out: &mut String, hit: &Hit) {
+    out.push('«');
+    let title = hit.title.trim();
+    if !title.is_empty() {
+        put_flat(out, title);
+        out.push_str(" | ");
+    }
+    put_flat(out, &hit.text);
+    out.push('»');
+}
+
+fn put_flat(out: &mut String, text: &str) {
+    // Most texts are one line; looking for a line's end costs a fraction of cutting at it.
+    if memchr::memchr2(b'\r', b'\n', text.as_bytes()).is_none() {
+        return out.push_str(text.trim());
+    }
+    let parts = text.split(['\r', '\n']).map(str::trim).filter(|part| !part.is_empty());
+    for (at, part) in parts.enumerate() {
+        if at > 0 {
+            out.push(' ');
         }
-        text.split(['\r', '\n']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
-    };
-    match hit.title.trim() {
-        "" => format!("«{}»", flat(&hit.text)),
-        title => format!("«{} | {}»", flat(title), flat(&hit.text)),
+        out.push_str(part);
     }
 }
 
-fn number(bodies: impl Iterator<Item = String>) -> String {
-    let mut kept: Vec<String> = Vec::new();
-    for body in bodies {
-        if !body.is_empty() && !kept.contains(&body) {
-            kept.push(body);
+/// A numbered list, written once and in one piece of memory: passages are most of what a guest holds.
+#[derive(Default)]
+struct List {
+    lines: String,
+    /// Where the passages stand in it, without their numbers.
+    bodies: Vec<Range<usize>>,
+}
+
+impl List {
+    /// A further line with what `put` writes; none where that is nothing or stands there already.
+    fn add(&mut self, put: impl FnOnce(&mut String)) {
+        let line = self.lines.len();
+        if line > 0 {
+            self.lines.push('\n');
+        }
+        let _ = write!(self.lines, "[{}] ", self.bodies.len() + 1);
+        let start = self.lines.len();
+        put(&mut self.lines);
+        let body = start..self.lines.len();
+        let same = |other: &Range<usize>| self.lines[other.clone()] == self.lines[body.clone()];
+        if body.is_empty() || self.bodies.iter().any(same) {
+            self.lines.truncate(line);
+        } else {
+            self.bodies.push(body);
         }
     }
-    let lines: Vec<String> = kept.iter().enumerate().map(|(index, body)| format!("[{}] {body}", index + 1)).collect();
-    lines.join("\n")
 }
 
 fn without_number(line: &str) -> &str {

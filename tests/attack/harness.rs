@@ -125,8 +125,8 @@ impl Arena {
         expected.insert("title".into(), "Served".into());
         let case =
             Case { case_id: "c1".into(), task_type: "qa".into(), context: Vec::new(), expected, metadata: Map::new() };
-        let finished = FinishedCase { case, steps: Vec::new(), searches, output_text: output_text.into() };
-        self.wait(self.scorer.score(&finished, &json!({"score": profile}), None))
+        let finished = FinishedCase { case: &case, steps: &[], searches: &searches, output_text };
+        self.wait(self.scorer.score(finished, &json!({"score": profile}), None))
     }
 }
 

@@ -180,16 +180,16 @@ pub trait Chain: Send + Sync {
 }
 
 /// A case that came to its end, as a scorer sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FinishedCase {
+#[derive(Clone, Copy, Debug)]
+pub struct FinishedCase<'a> {
     /// The case with its label.
-    pub case: Case,
+    pub case: &'a Case,
     /// Steps in order of execution.
-    pub steps: Vec<Step>,
+    pub steps: &'a [TimedStep],
     /// Searches as the host served them.
-    pub searches: Vec<ObservedSearch>,
+    pub searches: &'a [ObservedSearch],
     /// Empty where the chain faulted or never set it.
-    pub output_text: String,
+    pub output_text: &'a str,
 }
 
 /// The planned cases of a run, each at hand by its position: in memory, or where they stand.
@@ -243,7 +243,7 @@ pub trait Scorer: Send + Sync {
     /// Scores one case in a fresh sandbox. A scorer without `judge` is answered `denied` where it asks one.
     fn score<'a>(
         &'a self,
-        finished: &'a FinishedCase,
+        finished: FinishedCase<'a>,
         profile: &'a Value,
         judge: Option<Arc<dyn JudgeServices>>,
     ) -> BoxFuture<'a, ScoreOutcome>;

@@ -6,7 +6,7 @@ use crate::price::Money;
 use crate::score::Score;
 use fapo_graph::{StepId, StepOrigin};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// From this composite on a case counts as passed, as the original's attribution has it.
 pub const PASSED: f64 = 100.0;
@@ -149,10 +149,13 @@ impl CaseRecord {
     }
 
     /// Latest main output of each node that ran, in order of first execution.
-    pub fn step_outputs(&self) -> Map<String, Value> {
-        let mut outputs = Map::new();
-        for timed in self.ran() {
-            outputs.insert(timed.step.id.node.clone(), timed.step.main_output().into());
+    pub fn step_outputs(&self) -> Vec<(&str, &str)> {
+        let mut outputs: Vec<(&str, &str)> = Vec::new();
+        for TimedStep { step, .. } in self.ran() {
+            match outputs.iter_mut().find(|(node, _)| *node == step.id.node) {
+                Some((_, output)) => *output = step.main_output(),
+                None => outputs.push((&step.id.node, step.main_output())),
+            }
         }
         outputs
     }
@@ -165,13 +168,6 @@ impl CaseRecord {
     /// The row of `results.jsonl`: the eight keys of the original in its order, three of its second generation,
     /// and ours under `fapo`.
     pub fn result_row(&self) -> impl Serialize + '_ {
-        let mut step_outputs: Vec<(&str, &str)> = Vec::new();
-        for TimedStep { step, .. } in self.ran() {
-            match step_outputs.iter_mut().find(|(node, _)| *node == step.id.node) {
-                Some((_, output)) => *output = step.main_output(),
-                None => step_outputs.push((&step.id.node, step.main_output())),
-            }
-        }
         let breakdown = self.score.iter().flat_map(Score::breakdown);
         ResultRow {
             case_id: &self.case_id,
@@ -180,7 +176,7 @@ impl CaseRecord {
             score_breakdown: Pairs(breakdown.map(|(name, value)| (name.as_str(), *value)).collect()),
             composite_score: self.composite(),
             output_text: &self.output_text,
-            step_outputs: Pairs(step_outputs),
+            step_outputs: Pairs(self.step_outputs()),
             step_timings: self.ran().map(|t| (t.step.id.node.as_str(), round3(t.seconds))).collect(),
             execution_status: if self.fault.is_some() { "failed" } else { "succeeded" },
             execution_error: self.fault.as_ref().map(execution_error),

@@ -150,15 +150,11 @@ async fn one_way(
     if record.output_text.trim().is_empty() {
         record.diagnostics.push("the chain gave no answer".into());
     }
-    let finished = FinishedCase {
-        case: case.clone(),
-        steps: record.steps.iter().map(|t| t.step.clone()).collect(),
-        searches: record.searches.clone(),
-        output_text: record.output_text.clone(),
-    };
+    let finished =
+        FinishedCase { case, steps: &record.steps, searches: &record.searches, output_text: &record.output_text };
     let judge = judges.map(|judges| Arc::new(CaseJudge::new(judges, epoch)));
     let asked = judge.as_ref().map(|judge| Arc::clone(judge) as Arc<dyn JudgeServices>);
-    let scored = run.scorer.score(&finished, &run.profile, asked).await;
+    let scored = run.scorer.score(finished, &run.profile, asked).await;
     record.judge_calls = judge.map(|judge| judge.take()).unwrap_or_default();
     record.scorer_use = scored.used;
     match scored.result {

@@ -149,10 +149,24 @@ impl Base {
         Duration::from_millis(if guarded { self.limits.host_call_wall_ms } else { u64::MAX >> 20 })
     }
 
-    /// Waits for model calls, and counts how long they worked and how long they were held.
-    pub(crate) async fn served<T>(&mut self, held: &Held, call: impl Future<Output = T>) -> wasmtime::Result<T> {
+    /// Has a host call done off the guest's stack, and ended where it works for longer than it may.
+    pub(crate) async fn done<T: Send + 'static>(
+        &mut self,
+        held: &Held,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> wasmtime::Result<T> {
+        let (wall, held) = (self.host_call_wall(), held.clone());
+        self.beside.done(async move { in_time(wall, &held, call).await }).await
+    }
+
+    /// The same for model calls: counts how long they worked and how long they were held.
+    pub(crate) async fn served<T: Send + 'static>(
+        &mut self,
+        held: &Held,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> wasmtime::Result<T> {
         let (began, held_before) = (Instant::now(), held.total());
-        let answer = in_time(self.host_call_wall(), held, call).await;
+        let answer = self.done(held, call).await;
         let limiter = (held.total() - held_before).as_secs_f64();
         self.wall.limiter += limiter;
         self.wall.provider += (began.elapsed().as_secs_f64() - limiter).max(0.0);

@@ -84,9 +84,8 @@ impl provider::Host for ChainState {
     ) -> wasmtime::Result<Vec<Result<provider::Generation, provider::ProviderError>>> {
         let (requests, ids, bytes) = asked(requests);
         let services = self.call(&ids, bytes)?;
-        let (held, beside) = (services.held(), self.base.beside.clone());
-        let call = beside.done(async move { services.generate(requests).await });
-        let served = self.base.served(&held, call).await;
+        let held = services.held();
+        let served = self.base.served(&held, async move { services.generate(requests).await }).await;
         let replies = served?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         for fault in replies.iter().filter_map(|r| r.as_ref().err()) {
             if let ContentFault::Denied(name) = fault {
@@ -170,8 +169,7 @@ impl retrieval::Host for ChainState {
         let services = self.call(&ids, bytes)?;
         let began = Instant::now();
         let held = services.held();
-        let search = self.base.beside.done(async move { services.search(requests).await });
-        let served = in_time(self.base.host_call_wall(), &held, search).await;
+        let served = self.base.done(&held, async move { services.search(requests).await }).await;
         self.base.wall.retrieval += began.elapsed().as_secs_f64();
         let results = served?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         let mut answers = Vec::with_capacity(results.len());

@@ -3,7 +3,7 @@
 //! What it may call is the operator's choice among what the calling tenant has: nothing, where nothing is said. Its
 //! calls stand in the record under the step that called it, and are charged to the chain's limits as well.
 
-use crate::base::{Base, in_time, with_base};
+use crate::base::{Base, with_base};
 use crate::bindings::exports::fapo::tenant::node::{Guest, GuestIndices};
 use crate::bindings::fapo::tenant::{judge_model, node_types, nodes, provider, retrieval, types};
 use crate::chain::{asked, cut, generation, hits, provider_error, searched};
@@ -86,9 +86,7 @@ impl provider::Host for NodeState {
             return Ok(requests.iter().map(|r| Err(provider::ProviderError::Denied(cut(&r.model).into()))).collect());
         }
         let (held, services) = (self.services.held(), Arc::clone(&self.services));
-        let beside = self.base.beside.clone();
-        let call = beside.done(async move { services.generate(requests).await });
-        let served = self.base.served(&held, call).await;
+        let served = self.base.served(&held, async move { services.generate(requests).await }).await;
         let replies = served?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         Ok(replies.into_iter().map(|r| r.map(generation).map_err(provider_error)).collect())
     }
@@ -115,8 +113,7 @@ impl retrieval::Host for NodeState {
         }
         let began = Instant::now();
         let (held, services) = (self.services.held(), Arc::clone(&self.services));
-        let search = self.base.beside.done(async move { services.search(requests).await });
-        let served = in_time(self.base.host_call_wall(), &held, search).await;
+        let served = self.base.done(&held, async move { services.search(requests).await }).await;
         self.base.wall.retrieval += began.elapsed().as_secs_f64();
         let results = served?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         let answer = |result: Result<_, ContentFault>| match result {

@@ -130,9 +130,8 @@ impl judge_model::Host for ScorerState {
             return Ok(questions.iter().map(|q| Err(judge_model::JudgeError::Denied(cut(&q.model).into()))).collect());
         };
         self.base.count_judge_calls(questions.iter().map(Question::calls).sum())?;
-        let (held, beside) = (judge.held(), self.base.beside.clone());
-        let call = beside.done(async move { judge.ask(questions).await });
-        let asked = self.base.served(&held, call).await;
+        let held = judge.held();
+        let asked = self.base.served(&held, async move { judge.ask(questions).await }).await;
         let verdicts = asked?.map_err(|e| wasmtime::Error::new(ServiceEnd(e)))?;
         for denied in verdicts.iter().filter_map(|v| match v {
             Err(JudgeFault::Content(ContentFault::Denied(name))) => Some(name),
@@ -242,7 +241,7 @@ impl ScorerComponent {
 
     async fn score_case(
         &self,
-        finished: &FinishedCase,
+        finished: FinishedCase<'_>,
         profile: &String,
         judge: Option<Arc<dyn JudgeServices>>,
     ) -> ScoreOutcome {
@@ -300,10 +299,10 @@ fn labelled(case: &Case) -> scorer::LabelledCase {
     }
 }
 
-fn finished_case(finished: &FinishedCase) -> scorer::FinishedCase {
+fn finished_case(finished: FinishedCase<'_>) -> scorer::FinishedCase {
     scorer::FinishedCase {
-        labelled: labelled(&finished.case),
-        steps: finished.steps.iter().map(convert::step).collect(),
+        labelled: labelled(finished.case),
+        steps: finished.steps.iter().map(|timed| convert::step(&timed.step)).collect(),
         searches: finished
             .searches
             .iter()
@@ -314,7 +313,7 @@ fn finished_case(finished: &FinishedCase) -> scorer::FinishedCase {
                 hits: s.hits.clone(),
             })
             .collect(),
-        output_text: finished.output_text.clone(),
+        output_text: finished.output_text.into(),
     }
 }
 
@@ -333,7 +332,7 @@ impl Scorer for ScorerComponent {
 
     fn score<'a>(
         &'a self,
-        finished: &'a FinishedCase,
+        finished: FinishedCase<'a>,
         profile: &'a Value,
         judge: Option<Arc<dyn JudgeServices>>,
     ) -> BoxFuture<'a, ScoreOutcome> {

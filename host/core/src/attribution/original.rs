@@ -99,9 +99,7 @@ fn verdicts(case: &Case, record: &CaseRecord) -> Vec<Verdict> {
         };
         return vec![Verdict::new("__infrastructure__", "execution_failure", "high").with("failure_stage", stage)];
     }
-    let outputs = record.step_outputs();
-    let steps: Vec<(&str, &str)> =
-        outputs.iter().map(|(name, text)| (name.as_str(), text.as_str().unwrap_or_default())).collect();
+    let steps = record.step_outputs();
     let Some(((last, last_text), before)) = steps.split_last() else {
         return vec![Verdict::new("__no_steps__", "no_steps", "high")];
     };
@@ -134,16 +132,18 @@ fn is_retrieval(step: &str) -> bool {
 fn overlap(case: &Case, step: &str, text: &str) -> Option<Verdict> {
     let of = |key: &str| case.context.iter().find(|(name, _)| name == key).map(|(_, value)| value.to_lowercase());
     let question = of("question").or_else(|| of("query")).unwrap_or_default();
-    let asked: BTreeSet<&str> = question.split_whitespace().collect();
-    let text = text.to_lowercase();
-    let mut missing = asked.clone();
-    for word in text.split_whitespace() {
-        missing.remove(word);
-    }
-    let found = (asked.len() - missing.len()) as f64;
-    let share = if asked.is_empty() { 1.0 } else { found / asked.len() as f64 };
-    if share >= OVERLAP_HIT {
+    let mut missing: BTreeSet<&str> = question.split_whitespace().collect();
+    let asked = missing.len() as f64;
+    if missing.is_empty() {
         return None;
+    }
+    let mut share = 0.0;
+    for word in text.split_whitespace() {
+        missing.remove(word.to_lowercase().as_str());
+        share = (asked - missing.len() as f64) / asked;
+        if share >= OVERLAP_HIT {
+            return None;
+        }
     }
     let sure = share < OVERLAP_SURE.0 || share > OVERLAP_SURE.1;
     let tier = if share >= OVERLAP_PARTIAL { "partial" } else { "miss" };

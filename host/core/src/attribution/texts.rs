@@ -138,22 +138,24 @@ pub(super) fn holds(text: &(impl WordList + ?Sized), wanted: &[String]) -> bool 
 }
 
 /// As [`holds`], for a text whose words nobody has looked at: the first of the words is searched for in the text as it
-/// stands. Letters beyond ASCII change their case by what stands beside them, so that a text with some is cut into words.
+/// stands. Words with letters beyond ASCII change their case by what stands beside them, and the sign of Kelvin is a `k`
+/// in lower case: then the text is cut into words.
 pub(super) fn text_holds(text: &str, wanted: &[String]) -> bool {
     let [first, further @ ..] = wanted else { return false };
-    if !text.is_ascii() {
+    if !text.is_ascii() && (text.contains('\u{212a}') || !wanted.iter().all(|word| word.is_ascii())) {
         return holds(&Words::of(text), wanted);
     }
     let lower = text.to_ascii_lowercase();
-    let ends = |at: usize| !lower.as_bytes().get(at).is_some_and(u8::is_ascii_alphanumeric);
+    let begins = |at: usize| !lower[..at].ends_with(char::is_alphanumeric);
+    let ends = |at: usize| !lower[at..].starts_with(char::is_alphanumeric);
     let follows = |at: usize, word: &String| {
-        let gap = lower.as_bytes()[at..].iter().position(u8::is_ascii_alphanumeric)?;
-        let end = at + gap + word.len();
-        (lower[at + gap..].starts_with(word) && ends(end)).then_some(end)
+        let start = at + lower[at..].find(char::is_alphanumeric)?;
+        let end = start + word.len();
+        (lower[start..].starts_with(word) && ends(end)).then_some(end)
     };
     memchr::memmem::find_iter(lower.as_bytes(), first.as_bytes()).any(|at| {
-        let begins = at == 0 || ends(at - 1);
-        begins && ends(at + first.len()) && further.iter().try_fold(at + first.len(), follows).is_some()
+        let end = at + first.len();
+        begins(at) && ends(end) && further.iter().try_fold(end, follows).is_some()
     })
 }
 
@@ -257,9 +259,15 @@ mod tests {
             "Mara",
             "Mara -- ",
             "Mara Quill — \u{130}",
+            "é Mara—Quill",
+            "éMara Quill",
+            "Mara Quillé",
+            "maraé quill",
+            "mara — é quill",
+            "Mara Quil\u{301}l, 27 \u{212a}, \u{212a}orn",
         ];
         for text in texts {
-            for wanted in ["Mara Quill", "quill", "mara mara quill", "nobody", "é", ""] {
+            for wanted in ["Mara Quill", "quill", "mara mara quill", "nobody", "é", "27 k", "korn", "quil", ""] {
                 let wanted = words(wanted);
                 assert_eq!(text_holds(text, &wanted), holds(&Words::of(text), &wanted), "{text:?} {wanted:?}");
             }

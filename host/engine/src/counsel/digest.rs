@@ -127,7 +127,7 @@ impl Ground<'_> {
             let _ = writeln!(text, "{name}: {}", cut(value, TEXT_BYTES));
         }
         for (step, output) in record.step_outputs() {
-            let _ = writeln!(text, "step {step}: {}", cut(output.as_str().unwrap_or_default(), TEXT_BYTES));
+            let _ = writeln!(text, "step {step}: {}", cut(output, TEXT_BYTES));
         }
         let _ = writeln!(text, "answer: {}", cut(&record.output_text, TEXT_BYTES));
         let expected = case.expected_answer().unwrap_or("(no text)");

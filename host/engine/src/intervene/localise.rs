@@ -202,7 +202,7 @@ impl<'a> Subject<'a> {
     /// Whether a step did its part in the run.
     fn did(&self, at: usize) -> Option<bool> {
         let outputs = self.record.step_outputs();
-        let text = |node: &String| outputs.get(node).and_then(|value| value.as_str()).unwrap_or_default();
+        let text = |name: &str| outputs.iter().find(|(node, _)| *node == name).map_or("", |(_, text)| *text);
         let texts: Vec<(&str, &str)> = self.nodes.iter().map(|node| (node.as_str(), text(node))).collect();
         did_its_part(self.case, &self.gold, &texts, at)
     }

@@ -142,8 +142,7 @@ fn subjects<'a>(diagnosis: &'a Diagnosis, shape: &'a Shape) -> Result<Vec<Subjec
         let mut gold = diagnosis.gold.of(case, &passages, &|node| searched.needs(node));
         let donor = donors.get(record.case_id.as_str());
         for (node, text) in donor.map(|donor| donor.step_outputs()).into_iter().flatten() {
-            let text = text.as_str().unwrap_or_default();
-            gold.entry(node).or_insert_with(|| GoldOutput::of_variant(text));
+            gold.entry(node.into()).or_insert_with(|| GoldOutput::of_variant(text));
         }
         subjects.push(Subject::new(at, case, record, gold, shape));
     }
@@ -160,7 +159,7 @@ impl Searched {
             let index = |node: &&NodeSpec| node.handles.iter().any(|handle| matches!(handle, Handle::Index(_)));
             graph.nodes.iter().filter(index).any(|node| node.name == name)
         };
-        let text = |name: &str| outputs.get(name).and_then(|value| value.as_str()).unwrap_or_default();
+        let text = |name: &str| outputs.iter().find(|(node, _)| *node == name).map_or("", |(_, text)| *text);
         let nodes = localise::in_order(record, graph);
         let told: Vec<(&str, bool)> = nodes.iter().map(|name| (text(name), searches(name))).collect();
         let needs = needs(&gold_titles(case), &told);

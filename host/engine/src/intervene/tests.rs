@@ -81,7 +81,7 @@ impl Scorer for Exact {
     }
     fn score<'a>(
         &'a self,
-        finished: &'a FinishedCase,
+        finished: FinishedCase<'a>,
         _: &'a Value,
         _: Option<Arc<dyn JudgeServices>>,
     ) -> BoxFuture<'a, ScoreOutcome> {

@@ -2,9 +2,11 @@
 
 use super::api::Api;
 use super::settings::OpenAiSettings;
+use bytes::Bytes;
 use fapo_core::ports::ModelCall;
-use fapo_template::Role;
-use serde_json::{Map, Value, json};
+use fapo_template::{Message, Role};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 /// Largest seed sent: some servers keep it in a signed 32-bit number.
 const SEED_MAX: u64 = i32::MAX as u64;
@@ -66,13 +68,47 @@ impl CapField {
 }
 
 /// The body of a call. Sampling is spelt out, because services differ in their defaults.
-pub(super) fn of(settings: &OpenAiSettings, family: Family, cap_field: CapField, call: &ModelCall) -> Vec<u8> {
+pub(super) fn of(settings: &OpenAiSettings, family: Family, cap_field: CapField, call: &ModelCall) -> Bytes {
     let body = match settings.api {
         Api::ChatCompletions => chat(settings, family, cap_field, call),
         Api::Messages => messages(settings, call),
         Api::Endpoint => endpoint(settings, call),
     };
-    Value::Object(body).to_string().into_bytes()
+    serde_json::to_vec(&body).expect("texts and numbers are JSON").into()
+}
+
+/// A JSON object over texts of the call, which are long and stay where they are.
+#[derive(Default)]
+struct Body<'a>(Vec<(&'static str, Field<'a>)>);
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Field<'a> {
+    Said(Vec<Said<'a>>),
+    Value(Value),
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    role: &'static str,
+    content: &'a str,
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, field)| (name, field)))
+    }
+}
+
+impl<'a> Body<'a> {
+    fn said(&mut self, messages: impl Iterator<Item = &'a Message>, family: Family) {
+        let said = messages.map(|message| Said { role: family.role(message.role), content: &message.content });
+        self.0.push(("messages", Field::Said(said.collect())));
+    }
+
+    fn insert(&mut self, name: &'static str, value: Value) {
+        self.0.push((name, Field::Value(value)));
+    }
 }
 
 /// The cap on this reply, tokens.
@@ -80,64 +116,56 @@ fn cap(settings: &OpenAiSettings, call: &ModelCall) -> u32 {
     call.output_tokens_max.map_or(settings.output_tokens_max, |cap| cap.min(settings.output_tokens_max))
 }
 
-fn sampling(settings: &OpenAiSettings, body: &mut Map<String, Value>) {
-    body.insert("temperature".to_owned(), json!(settings.temperature));
+fn sampling(settings: &OpenAiSettings, body: &mut Body<'_>) {
+    body.insert("temperature", json!(settings.temperature));
     if let Some(top_p) = settings.top_p {
-        body.insert("top_p".to_owned(), json!(top_p));
+        body.insert("top_p", json!(top_p));
     }
 }
 
 /// Anthropic's: what the system says stands apart, and there is no seed.
-fn messages(settings: &OpenAiSettings, call: &ModelCall) -> Map<String, Value> {
+fn messages<'a>(settings: &OpenAiSettings, call: &'a ModelCall) -> Body<'a> {
     let of = |system: bool| call.messages.iter().filter(move |message| (message.role == Role::System) == system);
-    let said: Vec<Value> =
-        of(false).map(|message| json!({"role": Family::Chat.role(message.role), "content": message.content})).collect();
     let system: Vec<&str> = of(true).map(|message| message.content.as_str()).collect();
-    let mut body = Map::new();
-    body.insert("model".to_owned(), json!(settings.model));
-    body.insert("max_tokens".to_owned(), json!(cap(settings, call)));
+    let mut body = Body::default();
+    body.insert("model", json!(settings.model));
+    body.insert("max_tokens", json!(cap(settings, call)));
     if !system.is_empty() {
-        body.insert("system".to_owned(), system.join("\n\n").into());
+        body.insert("system", system.join("\n\n").into());
     }
-    body.insert("messages".to_owned(), said.into());
+    body.said(of(false), Family::Chat);
     sampling(settings, &mut body);
     if !call.stop.is_empty() {
-        body.insert("stop_sequences".to_owned(), json!(call.stop));
+        body.insert("stop_sequences", json!(call.stop));
     }
     body
 }
 
 /// The original's four fields, and the stop texts where a step has some.
-fn endpoint(settings: &OpenAiSettings, call: &ModelCall) -> Map<String, Value> {
-    let said = call.messages.iter().map(|m| json!({"role": Family::Chat.role(m.role), "content": m.content}));
-    let mut body = Map::new();
-    body.insert("messages".to_owned(), said.collect());
+fn endpoint<'a>(settings: &OpenAiSettings, call: &'a ModelCall) -> Body<'a> {
+    let mut body = Body::default();
+    body.said(call.messages.iter(), Family::Chat);
     sampling(settings, &mut body);
-    body.insert("max_tokens".to_owned(), json!(cap(settings, call)));
+    body.insert("max_tokens", json!(cap(settings, call)));
     if !call.stop.is_empty() {
-        body.insert("stop".to_owned(), json!(call.stop));
+        body.insert("stop", json!(call.stop));
     }
     body
 }
 
-fn chat(settings: &OpenAiSettings, family: Family, cap_field: CapField, call: &ModelCall) -> Map<String, Value> {
-    let messages: Vec<Value> = call
-        .messages
-        .iter()
-        .map(|message| json!({"role": family.role(message.role), "content": message.content}))
-        .collect();
-    let mut body = Map::new();
-    body.insert("model".to_owned(), json!(settings.model));
-    body.insert("messages".to_owned(), Value::Array(messages));
-    body.insert(cap_field.name().to_owned(), json!(cap(settings, call)));
+fn chat<'a>(settings: &OpenAiSettings, family: Family, cap_field: CapField, call: &'a ModelCall) -> Body<'a> {
+    let mut body = Body::default();
+    body.insert("model", json!(settings.model));
+    body.said(call.messages.iter(), family);
+    body.insert(cap_field.name(), json!(cap(settings, call)));
     if family == Family::Chat {
         sampling(settings, &mut body);
     }
     if let Some(base) = settings.seed {
-        body.insert("seed".to_owned(), json!(base.wrapping_add(u64::from(call.sample)) & SEED_MAX));
+        body.insert("seed", json!(base.wrapping_add(u64::from(call.sample)) & SEED_MAX));
     }
     if !call.stop.is_empty() {
-        body.insert("stop".to_owned(), json!(call.stop));
+        body.insert("stop", json!(call.stop));
     }
     body
 }

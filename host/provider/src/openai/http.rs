@@ -4,6 +4,7 @@ use super::aws::Signature;
 use super::quota::Quotas;
 use super::retry;
 use super::settings::OpenAiSettings;
+use bytes::Bytes;
 use fapo_core::InputError;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
@@ -61,11 +62,11 @@ impl Connection {
     }
 
     /// Posts `body`; `now` is for a `Retry-After` that names a date.
-    pub(super) async fn post(&self, body: Vec<u8>, now: SystemTime) -> Result<Answer, Trouble> {
+    pub(super) async fn post(&self, body: Bytes, now: SystemTime) -> Result<Answer, Trouble> {
         tokio::time::timeout(self.timeout, self.exchange(body, now)).await.unwrap_or(Err(Trouble::TimedOut))
     }
 
-    async fn exchange(&self, body: Vec<u8>, now: SystemTime) -> Result<Answer, Trouble> {
+    async fn exchange(&self, body: Bytes, now: SystemTime) -> Result<Answer, Trouble> {
         let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/json");
         if let Some(signature) = &self.signature {
             // `headers` replaces those of the same name.

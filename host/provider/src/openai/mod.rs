@@ -25,6 +25,7 @@ pub use traffic::Pace;
 
 use crate::sleeper::{Sleeper, TokioSleeper};
 use body::{CapField, Family};
+use bytes::Bytes;
 use fapo_core::InputError;
 use fapo_core::fault::FaultKind;
 use fapo_core::ports::{BoxFuture, ContentFault, ModelCall, ModelReply, Provider, ProviderError};
@@ -144,9 +145,9 @@ impl OpenAi {
         }
     }
 
-    async fn attempt(&self, body: &[u8], call: &ModelCall) -> Result<ModelReply, Refusal> {
+    async fn attempt(&self, body: &Bytes, call: &ModelCall) -> Result<ModelReply, Refusal> {
         let place = self.traffic.enter(self.tokens(body, call), &call.held).await;
-        let answer = self.connection.post(body.to_vec(), self.sleeper.now()).await;
+        let answer = self.connection.post(body.clone(), self.sleeper.now()).await;
         let quotas = answer.as_ref().map(|answer| answer.quotas.clone()).unwrap_or_default();
         let read = answer.map_err(|trouble| self.refusal(trouble)).and_then(|answer| self.read(&answer));
         let tokens = read.as_ref().ok().and_then(|reply| reply.usage).map(|u| u.prompt_tokens + u.completion_tokens);
