@@ -1,6 +1,5 @@
 //! Content digests: `sha256:` and 64 hex digits, over bytes or over canonical JSON.
 
-use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -42,12 +41,14 @@ pub fn of_json(value: &Value) -> String {
     of_bytes(text.as_bytes())
 }
 
-/// Digest of a value as JSON, its fields in the order of their type: for what only one type ever makes, without the
-/// copies of its texts that [`of_json`] needs.
-pub fn of_fields(value: &impl Serialize) -> String {
-    let mut text = Vec::new();
-    serde_json::to_writer(&mut text, value).expect("texts, numbers and lists of them");
-    of_bytes(&text)
+/// Digest of pieces in their order, each after its length: what one piece ends with, the next cannot begin with.
+pub fn of_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut hasher = Hasher::default();
+    for piece in pieces {
+        hasher.update(&(piece.len() as u64).to_le_bytes());
+        hasher.update(piece);
+    }
+    hasher.finish()
 }
 
 /// A number drawn from a value: equal values draw equal numbers.
@@ -90,6 +91,15 @@ fn canonical(value: &Value, out: &mut String) {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn pieces_are_told_apart() {
+        let of = |pieces: &[&str]| of_pieces(pieces.iter().map(|piece| piece.as_bytes()));
+        assert_eq!(of(&["ab", "c"]), of(&["ab", "c"]));
+        for other in [&["a", "bc"][..], &["abc"], &["ab", "c", ""], &["ab", "", "c"], &["c", "ab"]] {
+            assert_ne!(of(&["ab", "c"]), of(other), "{other:?}");
+        }
+    }
 
     #[test]
     fn key_order_does_not_matter_and_values_do() {

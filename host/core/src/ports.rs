@@ -488,6 +488,10 @@ pub trait Provider: Send + Sync {
     fn price(&self) -> Option<Price> {
         None
     }
+    /// The route's cap on a reply, tokens; None where it has none.
+    fn output_tokens_max(&self) -> Option<u64> {
+        self.identity()["output_tokens_max"].as_u64()
+    }
     /// One call; retries inside.
     fn generate<'a>(&'a self, call: &'a ModelCall) -> BoxFuture<'a, Result<ModelReply, ProviderError>>;
 }

@@ -41,9 +41,9 @@ const PROGRESS_EVERY_MS: i64 = 500;
 /// Most records in one commit, so that a slow disk cannot make the next one arbitrarily large.
 const COMMIT_RECORDS_MAX: usize = 256;
 
-/// Shortest time between two commits: at a thousand cases a second, one sync for ten of them. Calls that a crash then
-/// finds without a record are in the response cache.
-const COMMIT_EVERY: Duration = Duration::from_millis(10);
+/// Shortest time between two commits: at a thousand cases a second, one sync for twenty of them. Calls that a crash
+/// then finds without a record are in the response cache.
+const COMMIT_EVERY: Duration = Duration::from_millis(20);
 
 /// Cases that the scorer looks at in one go before any is run.
 const VALIDATED_TOGETHER: usize = 100;

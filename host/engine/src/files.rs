@@ -5,6 +5,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Error, ErrorKind, Result, Write};
 use std::path::{Path, PathBuf};
 
+/// Bytes of a file that is put out piece by piece that go to the system in one call.
+const WRITTEN_AT_ONCE: usize = 64 << 10;
+
 /// Files on disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DiskFiles;
@@ -21,7 +24,7 @@ impl RunFiles for DiskFiles {
     /// Writes beside the file and renames: no power cut leaves half of it.
     fn replace_with(&self, path: &Path, write: &mut WriteOut<'_>) -> Result<()> {
         let temporary = beside(path)?;
-        let mut out = BufWriter::new(File::create(&temporary)?);
+        let mut out = BufWriter::with_capacity(WRITTEN_AT_ONCE, File::create(&temporary)?);
         write(&mut out)?;
         out.into_inner()?.sync_data()?;
         fs::rename(&temporary, path)

@@ -90,7 +90,7 @@ impl Spending {
         request: &GenerateRequest,
         provider: &dyn Provider,
     ) -> Result<OneCall<'_>, ServiceFault> {
-        let route_cap = provider.identity()["output_tokens_max"].as_u64();
+        let route_cap = provider.output_tokens_max();
         let cap = request.output_tokens_max.map(u64::from).into_iter().chain(route_cap).min().unwrap_or(REPLY_TOKENS);
         let usage = Usage { prompt_tokens: prompt(&request.messages), completion_tokens: cap };
         let price = provider.price();

@@ -137,6 +137,10 @@ impl Provider for Recorded {
         self.inner.price()
     }
 
+    fn output_tokens_max(&self) -> Option<u64> {
+        self.inner.output_tokens_max()
+    }
+
     fn generate<'a>(&'a self, call: &'a ModelCall) -> BoxFuture<'a, Result<ModelReply, ProviderError>> {
         Box::pin(self.call(call))
     }

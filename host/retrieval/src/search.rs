@@ -13,7 +13,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use tantivy::postings::BlockSegmentPostings;
-use tantivy::schema::{IndexRecordOption, TantivyDocument, Value};
+use tantivy::schema::document::{DeserializeError, DocumentDeserialize, DocumentDeserializer};
+use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::store::StoreReader;
 use tantivy::{DocId, SegmentReader, Term};
 
@@ -284,10 +285,24 @@ impl Bm25Index {
     }
 
     fn hit(&self, found: Scored) -> tantivy::Result<Hit> {
-        let document: TantivyDocument = self.store.get(found.document)?;
-        let text = |field| document.get_first(field).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+        let Kept(mut kept) = self.store.get(found.document)?;
+        let mut text = |field| kept.iter_mut().find(|(of, _)| *of == field).map(|(_, text)| std::mem::take(text));
         let Fields { id, title, text: body, .. } = self.fields;
-        Ok(Hit { passage_id: text(id), title: text(title), text: text(body), score: found.score })
+        let [passage_id, title, text] = [id, title, body].map(|field| text(field).unwrap_or_default());
+        Ok(Hit { passage_id, title, text, score: found.score })
+    }
+}
+
+/// What is kept of a passage: texts alone.
+struct Kept(Vec<(Field, String)>);
+
+impl DocumentDeserialize for Kept {
+    fn deserialize<'de, D: DocumentDeserializer<'de>>(mut kept: D) -> Result<Self, DeserializeError> {
+        let mut texts = Vec::with_capacity(kept.size_hint());
+        while let Some(text) = kept.next_field()? {
+            texts.push(text);
+        }
+        Ok(Kept(texts))
     }
 }
 

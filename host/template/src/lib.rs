@@ -30,6 +30,17 @@ pub enum Role {
     Assistant,
 }
 
+impl Role {
+    /// The name by which chat services know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        }
+    }
+}
+
 /// A piece of a parsed template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

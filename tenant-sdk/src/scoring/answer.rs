@@ -1,6 +1,7 @@
 //! Exact match and token F1 of short answers: HotpotQA's rules in their three versions.
 
-use super::text::{decomposed, is_python_space, is_word};
+use super::text::{is_python_space, is_word};
+use super::unicode::decomposed;
 use serde::{Deserialize, Serialize};
 
 /// Whose rules.

@@ -7,6 +7,7 @@ mod evidence;
 mod label;
 mod number;
 mod text;
+mod unicode;
 
 pub use answer::{Metric, exact_match, f1_points, normalise, token_f1, without_articles};
 pub use evidence::{evidence_feedback, gold_titles};

@@ -1,6 +1,6 @@
 //! Characters as Python's `re` and `str` class them, which Rust's `char` methods do not quite.
 
-use unicode_normalization::char::{canonical_combining_class, decompose_canonical, is_combining_mark};
+use super::unicode::is_mark;
 
 /// Python's `\w`: letters, numbers, `_`.
 ///
@@ -11,24 +11,7 @@ pub fn is_word(c: char) -> bool {
         return c.is_ascii_alphanumeric() || c == '_';
     }
     let circled = matches!(c, '\u{24b6}'..='\u{24e9}' | '\u{1f130}'..='\u{1f149}' | '\u{1f150}'..='\u{1f169}' | '\u{1f170}'..='\u{1f189}');
-    c.is_numeric() || (c.is_alphabetic() && !circled && !is_combining_mark(c))
-}
-
-/// Python's `unicodedata.normalize("NFD", text)`: characters in their parts, marks in the order of their classes.
-///
-/// The crate's own iterator brings the tables of all four forms into a guest, 70 kB that every sandbox then shows.
-pub(super) fn decomposed(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_owned();
-    }
-    let mut parts = Vec::with_capacity(text.len());
-    for c in text.chars() {
-        decompose_canonical(c, |part| parts.push((canonical_combining_class(part), part)));
-    }
-    for marks in parts.split_mut(|(class, _)| *class == 0) {
-        marks.sort_by_key(|(class, _)| *class);
-    }
-    parts.into_iter().map(|(_, part)| part).collect()
+    c.is_numeric() || (c.is_alphabetic() && !circled && !is_mark(c))
 }
 
 /// Python's `str.isspace`: Unicode white space and the four ASCII separators U+001C to U+001F.
@@ -63,16 +46,6 @@ mod tests {
         }
         for c in " -.'’\u{300}\u{93f}\u{940}ⓐ€\u{200b}".chars() {
             assert!(!is_word(c), "{c:?}");
-        }
-    }
-
-    #[test]
-    fn decomposed_texts_are_in_the_form_nfd() {
-        use unicode_normalization::UnicodeNormalization;
-        let every: String = ('\0'..=char::MAX).collect();
-        let marks = "a\u{301}\u{323}\u{327}\u{300}b\u{5b0}\u{5b9}\u{94d}\u{93c}";
-        for text in ["", "plain", "Beyoncé – ĀṨ̌ 각", marks, &marks.repeat(9), &every] {
-            assert_eq!(decomposed(text), text.nfd().collect::<String>());
         }
     }
 

@@ -2,9 +2,8 @@
 
 use super::ResponseCache;
 use fapo_core::digest;
-use fapo_core::ports::{BoxFuture, Chat, ModelCall, ModelReply, Provider, ProviderError};
+use fapo_core::ports::{BoxFuture, ModelCall, ModelReply, Provider, ProviderError};
 use fapo_core::price::Price;
-use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -20,17 +19,6 @@ pub struct Cached {
     cache: Arc<ResponseCache>,
 }
 
-/// What makes two calls equal.
-#[derive(Serialize)]
-struct Key<'a> {
-    tenant_id: &'a str,
-    provider: &'a str,
-    messages: &'a Chat,
-    output_tokens_max: Option<u32>,
-    stop: &'a [String],
-    sample: u32,
-}
-
 impl Cached {
     /// Puts `cache` before `inner`. Several providers may share one cache.
     pub fn new(inner: Arc<dyn Provider>, cache: Arc<ResponseCache>) -> Self {
@@ -38,15 +26,14 @@ impl Cached {
         Cached { inner, identity, cache }
     }
 
+    /// What makes two calls equal. Numbers go before the texts, so that it is clear which are stop texts.
     fn key(&self, call: &ModelCall) -> String {
-        digest::of_fields(&Key {
-            tenant_id: &call.tenant_id,
-            provider: &self.identity,
-            messages: &call.messages,
-            output_tokens_max: call.output_tokens_max,
-            stop: &call.stop,
-            sample: call.sample,
-        })
+        let cap = call.output_tokens_max.map(u32::to_le_bytes);
+        let (sample, stops) = (call.sample.to_le_bytes(), (call.stop.len() as u64).to_le_bytes());
+        let cap = cap.as_ref().map_or(&[][..], |cap| cap);
+        let first = [call.tenant_id.as_bytes(), self.identity.as_bytes(), &sample, cap, &stops];
+        let messages = call.messages.iter().flat_map(|m| [m.role.name().as_bytes(), m.content.as_bytes()]);
+        digest::of_pieces(first.into_iter().chain(call.stop.iter().map(String::as_bytes)).chain(messages))
     }
 
     async fn call(&self, call: &ModelCall) -> Result<ModelReply, ProviderError> {
@@ -79,6 +66,10 @@ impl Provider for Cached {
 
     fn price(&self) -> Option<Price> {
         self.inner.price()
+    }
+
+    fn output_tokens_max(&self) -> Option<u64> {
+        self.inner.output_tokens_max()
     }
 
     fn generate<'a>(&'a self, call: &'a ModelCall) -> BoxFuture<'a, Result<ModelReply, ProviderError>> {

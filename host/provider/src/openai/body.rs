@@ -36,10 +36,8 @@ impl Family {
 
     fn role(self, role: Role) -> &'static str {
         match (role, self) {
-            (Role::System, Family::Chat) => "system",
             (Role::System, Family::Reasoning) => "developer",
-            (Role::User, _) => "user",
-            (Role::Assistant, _) => "assistant",
+            _ => role.name(),
         }
     }
 }
@@ -74,7 +72,11 @@ pub(super) fn of(settings: &OpenAiSettings, family: Family, cap_field: CapField,
         Api::Messages => messages(settings, call),
         Api::Endpoint => endpoint(settings, call),
     };
-    serde_json::to_vec(&body).expect("texts and numbers are JSON").into()
+    // As long as it will be: it stays until the reply is there, and what a buffer grows by stays with it.
+    let texts: usize = call.messages.iter().map(|message| message.content.len()).sum();
+    let mut text = Vec::with_capacity(texts + texts / 16 + 512);
+    serde_json::to_writer(&mut text, &body).expect("texts and numbers are JSON");
+    text.into()
 }
 
 /// A JSON object over texts of the call, which are long and stay where they are.

@@ -233,6 +233,10 @@ impl Provider for OpenAi {
         self.settings.price
     }
 
+    fn output_tokens_max(&self) -> Option<u64> {
+        Some(self.settings.output_tokens_max.into())
+    }
+
     fn generate<'a>(&'a self, call: &'a ModelCall) -> BoxFuture<'a, Result<ModelReply, ProviderError>> {
         Box::pin(self.call(call))
     }
