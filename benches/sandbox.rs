@@ -77,7 +77,12 @@ async fn main() {
     let guest = build(&root().join("tests/guests/raw"), "raw_guests", &root().join("target/guests"), Lock::Kept);
     let bytes: Arc<[u8]> = std::fs::read(guest.expect("the guest builds")).expect("read").into();
     let folder = tempfile::tempdir().expect("a folder");
-    let settings = SandboxSettings { instances_max: 8, compiled_cache: folder.path().join("compiled"), compiler: None };
+    let settings = SandboxSettings {
+        instances_max: 8,
+        nodes_max: 8,
+        compiled_cache: folder.path().join("compiled"),
+        compiler: None,
+    };
     let sandbox = Sandbox::new(&settings).expect("a sandbox");
     let limits = Limits { fuel_units: 500_000_000, ..Limits::default() };
     let chain = sandbox.chain(Arc::clone(&bytes), limits).await.expect("a chain");

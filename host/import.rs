@@ -196,7 +196,7 @@ async fn begin(
     let limits = Limits::effective(&operator.limits, &manifest.requests.limits, &manifest.id)?;
     let bytes = components::one(place, operator, folder, "converter", &converter.component)?;
     let subject = format!("tenant {}, converter component", manifest.id);
-    let component = sandbox(place, 1)?.converter(bytes, limits).await.map_err(|e| sandbox_error(&subject, &e))?;
+    let component = sandbox(place, 1, 0)?.converter(bytes, limits).await.map_err(|e| sandbox_error(&subject, &e))?;
     component.begin().await.map_err(|fault| in_converter(&subject, fault))
 }
 

@@ -31,9 +31,6 @@ const MAPS_OF_PROCESS: u32 = 5_000;
 /// What Linux allows a process by default.
 const MAPS_DEFAULT: u32 = 65_530;
 
-/// Most instances beside one a case.
-const SPARE_INSTANCES_MAX: u32 = 512;
-
 /// What a command line asks of an evaluation.
 #[derive(Clone, Debug, Default)]
 pub struct EvalOptions {
@@ -148,7 +145,8 @@ pub async fn load(
     workers: u32,
     scorer: Option<&Path>,
 ) -> Result<(ChainComponent, ScorerComponent), InputError> {
-    let sandbox = sandbox(place, workers)?;
+    let nodes = if opened.grant.components.is_empty() { 0 } else { workers };
+    let sandbox = sandbox(place, workers, nodes)?;
     let subject = |role: &str| format!("tenant {}, {role} component", opened.manifest.id);
     let (chain, mut scorer_bytes) = components::both(place, &opened.operator, &opened.folder, &opened.manifest)?;
     if let Some(path) = scorer {
@@ -174,14 +172,15 @@ pub async fn load(
     Ok((chain, scorer))
 }
 
-/// A sandbox for `workers` cases at one time.
+/// A sandbox for `workers` cases at one time, each of which has one instance at a time, its chain's or its scorer's; and
+/// for as many `nodes`.
 ///
 /// # Errors
 /// The machine does not give what it needs.
-pub fn sandbox(place: &Place, workers: u32) -> Result<Sandbox, InputError> {
-    // A case has one instance at a time, its chain's or its scorer's; the rest lets one begin while another is cleared.
+pub fn sandbox(place: &Place, workers: u32, nodes: u32) -> Result<Sandbox, InputError> {
     let settings = SandboxSettings {
-        instances_max: workers + workers.min(SPARE_INSTANCES_MAX),
+        instances_max: workers,
+        nodes_max: nodes,
         compiled_cache: place.work.join("cache/compiled"),
         compiler: place.compiler.clone(),
     };

@@ -25,7 +25,7 @@ fn scorers_in_javascript_and_python_score_as_any_other() {
     let Some(languages) = Languages::wanted() else { return };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let compiler = Some(PathBuf::from(env!("CARGO_BIN_EXE_fapo")));
-    let settings = SandboxSettings { instances_max: 4, compiled_cache: compiled(), compiler };
+    let settings = SandboxSettings { instances_max: 4, nodes_max: 4, compiled_cache: compiled(), compiler };
     let sandbox = Sandbox::new(&settings).expect("a sandbox");
     for language in LANGUAGES {
         let bytes = std::fs::read(languages.component(language, "scorer")).expect("built");

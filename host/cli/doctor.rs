@@ -67,7 +67,7 @@ impl Doctor {
         let mut checks = Checks::new(printer);
         checks.ok("fapo", env!("CARGO_PKG_VERSION"));
         toolchain(&mut checks);
-        match sandbox(place, 1) {
+        match sandbox(place, 1, 0) {
             Ok(_) => checks.ok("sandbox", "starts"),
             Err(e) => checks.error(e),
         }

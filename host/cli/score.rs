@@ -69,7 +69,7 @@ impl ScoreOutputs {
         let file = self.outputs.display().to_string();
         let recorded = RecordedOutputs::read(&file, &read_text(&self.outputs)?, |id| ids.contains(id))?;
         let bytes = components::one(place, &operator, &folder, "scorer", &manifest.scorer.component)?;
-        let scorer = sandbox(place, self.max_workers)?
+        let scorer = sandbox(place, self.max_workers, 0)?
             .scorer(bytes, limits)
             .await
             .map_err(|e| sandbox_error(&format!("tenant {}, scorer component", manifest.id), &e))?;

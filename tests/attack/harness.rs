@@ -72,6 +72,7 @@ pub(super) fn small() -> Limits {
 pub(super) fn settings(instances_max: u32) -> SandboxSettings {
     SandboxSettings {
         instances_max,
+        nodes_max: instances_max,
         compiled_cache: compiled(),
         compiler: Some(PathBuf::from(env!("CARGO_BIN_EXE_fapo"))),
     }

@@ -1,7 +1,7 @@
 //! The chain role: a store that reaches the case's services, one case per store.
 
 use crate::base::{Base, Overdue, in_time, invalid_call, to_micros, with_base, within};
-use crate::bindings::exports::fapo::tenant::chain::{Guest, GuestIndices};
+use crate::bindings::exports::fapo::tenant::chain::{self as wit_chain, Guest, GuestIndices};
 use crate::bindings::fapo::tenant::{judge_model, nodes, provider, retrieval};
 use crate::convert;
 use crate::defence::Defence;
@@ -20,7 +20,7 @@ use fapo_core::ports::{
 use fapo_graph::{CaseInput, Catalogue, Step, StepId, StepOrigin};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre};
@@ -285,7 +285,12 @@ pub struct ChainComponent {
     info: Arc<ComponentInfo>,
     limits: Limits,
     nodes: Arc<BTreeMap<String, NodeComponent>>,
+    /// The definition that was last run.
+    last: Arc<Mutex<Option<Arc<Lowered>>>>,
 }
+
+/// A definition, and what a component is handed of it.
+type Lowered = (Definition, wit_chain::Definition);
 
 impl ChainComponent {
     pub(crate) fn new(
@@ -303,6 +308,7 @@ impl ChainComponent {
             info: Arc::new(info),
             limits,
             nodes: Arc::default(),
+            last: Arc::default(),
         })
     }
 
@@ -387,6 +393,19 @@ impl ChainComponent {
         outcome
     }
 
+    /// The definition as the contract has it: made once for all cases of a run.
+    fn lowered(&self, definition: &Definition) -> Arc<Lowered> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(lowered) if lowered.0 == *definition => Arc::clone(lowered),
+            _ => {
+                let lowered = Arc::new((definition.clone(), convert::definition(definition)));
+                *last = Some(Arc::clone(&lowered));
+                lowered
+            }
+        }
+    }
+
     fn overdue(&self) -> ChainOutcome {
         let message = format!("the case ran longer than case_wall_ms = {}", self.limits.case_wall_ms);
         let fault = Fault::new(Phase::Host, FaultKind::TimedOut, message);
@@ -404,9 +423,9 @@ impl ChainComponent {
     ) -> Result<(), End> {
         store.data_mut().base.ticks = 0;
         let started = {
-            let (asked, case) = (convert::definition(definition), convert::case_input(input));
+            let (lowered, case) = (self.lowered(definition), convert::case_input(input));
             let handed: Vec<_> = given.iter().map(convert::given_step).collect();
-            guest.call_start(&mut *store, &asked, &case, &handed).await?
+            guest.call_start(&mut *store, &lowered.1, &case, &handed).await?
         };
         let run = started.map_err(|problems| {
             let said: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.subject, p.message)).collect();
@@ -441,7 +460,7 @@ impl ChainComponent {
                 steps.push(TimedStep { step, seconds });
             }
         }
-        run.resource_drop_async(&mut *store).await?;
+        // The run goes with its sandbox: a destructor would only be a further call in which a guest does as it likes.
         Ok(())
     }
 }

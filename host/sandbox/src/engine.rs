@@ -53,6 +53,8 @@ const INSTANCES_MAX: u32 = 16_384;
 pub struct SandboxSettings {
     /// Instances at one time, 1..=16384; more wait for a slot.
     pub instances_max: u32,
+    /// Instances of node components at one time, beside those of the chains that call them.
+    pub nodes_max: u32,
     /// Folder of compiled code; made where missing.
     pub compiled_cache: PathBuf,
     /// Program that compiles in a process of its own, called with [`COMPILE_COMMAND`](crate::COMPILE_COMMAND); none
@@ -144,7 +146,8 @@ impl Sandbox {
 
     fn with(settings: &SandboxSettings, defences: Defences) -> Result<Self, SandboxError> {
         let instances = settings.instances_max.clamp(1, INSTANCES_MAX);
-        let engine = Engine::new(&config(instances)).map_err(|e| SandboxError::SetUp(format!("{e:#}")))?;
+        let nodes = settings.nodes_max.clamp(1, INSTANCES_MAX);
+        let engine = Engine::new(&config(instances + nodes)).map_err(|e| SandboxError::SetUp(format!("{e:#}")))?;
         let cache = CompiledCache::open(&settings.compiled_cache).map_err(|e| SandboxError::SetUp(e.to_string()))?;
         let stop = Arc::new(AtomicBool::new(false));
         let (alive, ended) = mpsc::channel::<()>();
@@ -166,7 +169,7 @@ impl Sandbox {
             .map_err(|e| SandboxError::SetUp(e.to_string()))?;
         let slots = Arc::new(Semaphore::new(instances as usize));
         let compiler = settings.compiler.clone();
-        let node_slots = Arc::new(Semaphore::new(instances as usize));
+        let node_slots = Arc::new(Semaphore::new(nodes as usize));
         let recent = Mutex::default();
         let inner = Inner { engine, slots, node_slots, cache, recent, compiler, defences, stop, _ticker: Some(alive) };
         Ok(Sandbox { inner: Arc::new(inner) })
@@ -285,9 +288,9 @@ impl Inner {
     }
 }
 
+/// The pool has no more places than can be taken: each thread takes fresh ones for as long as there are some, and a
+/// place that was taken once keeps its memory.
 fn config(instances: u32) -> Config {
-    // As many places for node components again.
-    let instances = instances * 2;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances * CORE_INSTANCES_MAX)

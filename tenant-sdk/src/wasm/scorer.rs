@@ -7,6 +7,7 @@ use crate::bindings::scorer::fapo::tenant::judge_model;
 use crate::judge::{JudgeError, Verdict, VerdictRequest};
 use crate::scorer::{FinishedCase, LabelledCase, ObservedSearch, Scorer};
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 
 /// The `scorer` export of a component whose scorer is `S`.
 pub struct ScorerExport<S>(PhantomData<S>);
@@ -28,12 +29,13 @@ fn score<S: Scorer>(finished: export::FinishedCase, profile: &str) -> Result<exp
         query: search.query,
         hits: search.hits,
     };
-    let finished = FinishedCase {
+    // The sandbox goes with the case, and all texts with it: to free them one by one would be for nothing.
+    let finished = ManuallyDrop::new(FinishedCase {
         labelled: case(finished.labelled)?,
         steps: finished.steps.into_iter().map(step).collect(),
         searches: finished.searches.into_iter().map(search).collect(),
         output_text: finished.output_text,
-    };
+    });
     let score = S::score(&finished, &json("the scoring profile", profile)?)?;
     let metric = |(name, value)| export::Metric { name, value };
     Ok(export::Score {
