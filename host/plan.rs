@@ -31,6 +31,10 @@ const MAPS_OF_PROCESS: u32 = 5_000;
 /// What Linux allows a process by default.
 const MAPS_DEFAULT: u32 = 65_530;
 
+/// Sandboxes at one time, at least: interventions look into so many cases side by side, whatever the config says, and
+/// one that waits for its sandbox must not wait until its time is over.
+const INSTANCES_MIN: u32 = 8;
+
 /// What a command line asks of an evaluation.
 #[derive(Clone, Debug, Default)]
 pub struct EvalOptions {
@@ -179,7 +183,7 @@ pub async fn load(
 /// The machine does not give what it needs.
 pub fn sandbox(place: &Place, workers: u32, nodes: u32) -> Result<Sandbox, InputError> {
     let settings = SandboxSettings {
-        instances_max: workers,
+        instances_max: workers.max(INSTANCES_MIN),
         nodes_max: nodes,
         compiled_cache: place.work.join("cache/compiled"),
         compiler: place.compiler.clone(),

@@ -14,24 +14,10 @@ pub trait Chain: 'static {
     fn define() -> ChainBuilder;
 }
 
-/// The structure of variant 001: a graph built in Rust, or the JSON of `chains/baseline.json`.
-pub enum Baseline {
-    /// Text of a `chains/*.json`; parsed only where the catalogue is asked for.
+/// The structure of variant 001; made only where the catalogue is asked for.
+enum Baseline {
     Json(&'static str),
-    /// Built in Rust.
-    Graph(GraphSpec),
-}
-
-impl From<&'static str> for Baseline {
-    fn from(json: &'static str) -> Self {
-        Baseline::Json(json)
-    }
-}
-
-impl From<GraphSpec> for Baseline {
-    fn from(graph: GraphSpec) -> Self {
-        Baseline::Graph(graph)
-    }
+    Built(fn() -> GraphSpec),
 }
 
 /// Puts a chain together. Every built-in kind is there from the start.
@@ -42,9 +28,18 @@ pub struct ChainBuilder {
 }
 
 impl ChainBuilder {
-    /// A chain with the built-in kinds and this baseline.
-    pub fn new(baseline: impl Into<Baseline>) -> Self {
-        ChainBuilder { baseline: baseline.into(), kinds: kinds::built_in(), parameters: Vec::new() }
+    /// A chain with the built-in kinds and a baseline that is built in Rust. No case needs it, so it is a function.
+    pub fn new(baseline: fn() -> GraphSpec) -> Self {
+        Self::with(Baseline::Built(baseline))
+    }
+
+    /// The same with the text of a `chains/*.json`.
+    pub fn of_json(baseline: &'static str) -> Self {
+        Self::with(Baseline::Json(baseline))
+    }
+
+    fn with(baseline: Baseline) -> Self {
+        ChainBuilder { baseline, kinds: kinds::built_in(), parameters: Vec::new() }
     }
 
     /// Adds a kind of the tenant's own; one of the same name is replaced.
@@ -67,7 +62,7 @@ impl ChainBuilder {
     pub fn catalogue(&self) -> Result<Catalogue, String> {
         let baseline = match &self.baseline {
             Baseline::Json(text) => serde_json::from_str(text).map_err(|error| format!("baseline graph: {error}"))?,
-            Baseline::Graph(graph) => graph.clone(),
+            Baseline::Built(build) => build(),
         };
         let kinds = self.kinds.iter().map(|kind| NodeKind { name: kind.name().into(), ..kind.describe() }).collect();
         Ok(Catalogue { kinds, parameters: self.parameters.clone(), baseline })

@@ -34,7 +34,7 @@ pub mod wasm;
 #[doc(hidden)]
 pub use wit_bindgen;
 
-pub use chain::{Baseline, Chain, ChainBuilder, ChainFault, Definition, GivenStep, Problem, parameter};
+pub use chain::{Chain, ChainBuilder, ChainFault, Definition, GivenStep, Problem, parameter};
 pub use fapo_graph::{
     CaseInput, Catalogue, Entry, GraphSpec, Handle, HandleKind, NodeKind, NodeSpec, Parameter, Port, PortNeed, Step,
     StepId, StepOrigin, ValueSource,

@@ -8,8 +8,8 @@ pub use converter::HotpotConverter;
 pub use scorer::HotpotScorer;
 
 use fapo_tenant_sdk::{
-    Chain, ChainBuilder, GraphBuilder, context, export_chain, export_converter, export_scorer, json, node, param,
-    parameter, step,
+    Chain, ChainBuilder, GraphBuilder, GraphSpec, context, export_chain, export_converter, export_scorer, json, node,
+    param, parameter, step,
 };
 
 /// The chain, of built-in kinds only.
@@ -17,19 +17,22 @@ pub struct HotpotChain;
 
 impl Chain for HotpotChain {
     fn define() -> ChainBuilder {
-        let retrieve = |name| node(name, "retrieve").setting("k", param("retrieval_k")).index("wiki");
-        let ask = |name, field: &str, prompt| node(name, "llm").setting("field", field).prompt(prompt).model("task");
-        let baseline = GraphBuilder::new()
-            .node(retrieve("retrieve_hop1").input("query", context("question")))
-            .node(ask("summarize_hop1", "summary", "summarize1").after("retrieve_hop1"))
-            .node(ask("query_hop2", "query", "generate_query_with_context").after("summarize_hop1"))
-            .node(retrieve("retrieve_hop2").input("query", step("query_hop2")).after("query_hop2"))
-            .node(ask("summarize_hop2", "summary", "summarize2").after("retrieve_hop2"))
-            .node(ask("answer", "answer", "generate_answer").after("summarize_hop2"))
-            .output("answer");
         let k = json!({"type": "integer", "minimum": 1, "maximum": 100});
         ChainBuilder::new(baseline).parameter(parameter("retrieval_k", "Passages per search.", k, 7))
     }
+}
+
+fn baseline() -> GraphSpec {
+    let retrieve = |name| node(name, "retrieve").setting("k", param("retrieval_k")).index("wiki");
+    let ask = |name, field: &str, prompt| node(name, "llm").setting("field", field).prompt(prompt).model("task");
+    GraphBuilder::new()
+        .node(retrieve("retrieve_hop1").input("query", context("question")))
+        .node(ask("summarize_hop1", "summary", "summarize1").after("retrieve_hop1"))
+        .node(ask("query_hop2", "query", "generate_query_with_context").after("summarize_hop1"))
+        .node(retrieve("retrieve_hop2").input("query", step("query_hop2")).after("query_hop2"))
+        .node(ask("summarize_hop2", "summary", "summarize2").after("retrieve_hop2"))
+        .node(ask("answer", "answer", "generate_answer").after("summarize_hop2"))
+        .output("answer")
 }
 
 export_chain!(HotpotChain);
@@ -39,7 +42,6 @@ export_converter!(HotpotConverter);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fapo_tenant_sdk::GraphSpec;
 
     #[test]
     fn the_baseline_is_the_file_of_variant_001() {
@@ -48,7 +50,7 @@ mod tests {
     }
 
     fn serde_json_from(text: &str) -> GraphSpec {
-        let catalogue = ChainBuilder::new(text.to_string().leak() as &'static str).catalogue();
+        let catalogue = ChainBuilder::of_json(text.to_string().leak()).catalogue();
         catalogue.expect("the file is a graph").baseline
     }
 }

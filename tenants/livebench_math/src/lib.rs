@@ -11,16 +11,22 @@ mod scorer;
 pub use converter::LiveBenchConverter;
 pub use scorer::LiveBenchScorer;
 
-use fapo_tenant_sdk::{Chain, ChainBuilder, GraphBuilder, export_chain, export_converter, export_scorer, node};
+use fapo_tenant_sdk::{
+    Chain, ChainBuilder, GraphBuilder, GraphSpec, export_chain, export_converter, export_scorer, node,
+};
 
 /// The chain: one node of a built-in kind.
 pub struct LiveBenchChain;
 
 impl Chain for LiveBenchChain {
     fn define() -> ChainBuilder {
-        let solve = node("solve", "llm").setting("field", "answer").prompt("solve").model("task");
-        ChainBuilder::new(GraphBuilder::new().node(solve).output("solve"))
+        ChainBuilder::new(baseline)
     }
+}
+
+fn baseline() -> GraphSpec {
+    let solve = node("solve", "llm").setting("field", "answer").prompt("solve").model("task");
+    GraphBuilder::new().node(solve).output("solve")
 }
 
 export_chain!(LiveBenchChain);
@@ -33,7 +39,8 @@ mod tests {
 
     #[test]
     fn the_baseline_is_the_file_of_variant_001() {
-        let file = ChainBuilder::new(include_str!("../chains/baseline.json")).catalogue().expect("the file is a graph");
+        let file =
+            ChainBuilder::of_json(include_str!("../chains/baseline.json")).catalogue().expect("the file is a graph");
         assert_eq!(LiveBenchChain::define().catalogue().expect("a catalogue").baseline, file.baseline);
     }
 }

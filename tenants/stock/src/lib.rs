@@ -2,8 +2,8 @@
 
 use fapo_tenant_sdk::scoring::{Metric, contains, exact_match, f1_points, label_of, numbers_equal};
 use fapo_tenant_sdk::{
-    Chain, ChainBuilder, FinishedCase, GraphBuilder, LabelledCase, Score, Scorer, Value, context, expected_answers,
-    export_chain, export_scorer, json, node, param, parameter,
+    Chain, ChainBuilder, FinishedCase, GraphBuilder, GraphSpec, LabelledCase, Score, Scorer, Value, context,
+    expected_answers, export_chain, export_scorer, json, node, param, parameter,
 };
 
 /// A chain of built-in kinds; a tenant's own `chains/*.json` takes the place of its baseline.
@@ -11,15 +11,6 @@ pub struct StockChain;
 
 impl Chain for StockChain {
     fn define() -> ChainBuilder {
-        let baseline = GraphBuilder::new()
-            .node(
-                node("retrieve", "retrieve")
-                    .setting("k", param("retrieval_k"))
-                    .index("corpus")
-                    .input("query", context("question")),
-            )
-            .node(node("answer", "llm").prompt("generate_answer").model("task").after("retrieve"))
-            .output("answer");
         ChainBuilder::new(baseline)
             .parameter(parameter(
                 "retrieval_k",
@@ -34,6 +25,18 @@ impl Chain for StockChain {
                 16_000,
             ))
     }
+}
+
+fn baseline() -> GraphSpec {
+    GraphBuilder::new()
+        .node(
+            node("retrieve", "retrieve")
+                .setting("k", param("retrieval_k"))
+                .index("corpus")
+                .input("query", context("question")),
+        )
+        .node(node("answer", "llm").prompt("generate_answer").model("task").after("retrieve"))
+        .output("answer")
 }
 
 /// Compares the answer with the label under the profile's `metric`.

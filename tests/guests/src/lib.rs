@@ -3,10 +3,10 @@
 use fapo_tenant_sdk::converter::{Converter, Description, Rows, Shape, Target};
 use fapo_tenant_sdk::judge::{JudgeError, VerdictRequest, ask};
 use fapo_tenant_sdk::{
-    Chain, ChainBuilder, Entry, FinishedCase, GenerateRequest, GraphBuilder, HandleKind, Host, Kind, LabelledCase,
-    Message, NodeCall, NodeComponent, NodeInput, NodeKind, NodeOutput, NodeRequest, OfferedKind, Output, Replies, Role,
-    Score, Scorer, SearchRequest, StepId, Turn, Value, export_chain, export_converter, export_node, export_scorer,
-    json, node,
+    Chain, ChainBuilder, Entry, FinishedCase, GenerateRequest, GraphBuilder, GraphSpec, HandleKind, Host, Kind,
+    LabelledCase, Message, NodeCall, NodeComponent, NodeInput, NodeKind, NodeOutput, NodeRequest, OfferedKind, Output,
+    Replies, Role, Score, Scorer, SearchRequest, StepId, Turn, Value, export_chain, export_converter, export_node,
+    export_scorer, json, node,
 };
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -21,9 +21,13 @@ pub struct HostileChain;
 
 impl Chain for HostileChain {
     fn define() -> ChainBuilder {
-        let echo = node("hostile", "hostile").setting("behave", "echo").model("task");
-        ChainBuilder::new(GraphBuilder::new().node(echo).output("hostile")).kind(Hostile)
+        ChainBuilder::new(baseline).kind(Hostile)
     }
+}
+
+fn baseline() -> GraphSpec {
+    let echo = node("hostile", "hostile").setting("behave", "echo").model("task");
+    GraphBuilder::new().node(echo).output("hostile")
 }
 
 /// The kind `hostile`.
