@@ -5,11 +5,12 @@
 use super::log::Log;
 use fapo_core::ports::ModelReply;
 use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition};
+use redb::{Database, DatabaseError, ReadOnlyTable, ReadableDatabase, StorageError, TableDefinition};
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Name of the file within its folder.
 const FILE_NAME: &str = "replies.redb";
@@ -36,9 +37,13 @@ pub(super) struct Disk {
 
 struct Replies {
     database: Database,
+    /// What was last committed, as far as somebody has asked: to open it costs as much as to look into it.
+    read: Mutex<Option<Arc<Read>>>,
     /// The same file, to ask for its length.
     file: File,
 }
+
+type Read = ReadOnlyTable<&'static str, &'static [u8]>;
 
 /// The files of a cache and what is known of them.
 pub(super) struct Opened {
@@ -130,7 +135,7 @@ fn database(path: &Path) -> Result<Replies, DatabaseError> {
         // Without it, redb trusts what it reads, and a damaged page may be a panic in the middle of a run.
         .set_check_integrity_on_open(true)
         .create_with_backend(FileBackend::new(file)?)?;
-    Ok(Replies { database, file: length })
+    Ok(Replies { database, read: Mutex::default(), file: length })
 }
 
 fn is_damage(error: &DatabaseError) -> bool {
@@ -163,10 +168,17 @@ impl Disk {
 
 impl Replies {
     fn find(&self, key: &str) -> Option<ModelReply> {
-        // A file without replies has no table.
-        let table = self.database.begin_read().ok()?.open_table(REPLIES).ok()?;
-        let bytes = table.get(key).ok()??;
+        let bytes = self.read()?.get(key).ok()??;
         serde_json::from_slice(bytes.value()).ok()
+    }
+
+    /// None for a file without replies, which has no table.
+    fn read(&self) -> Option<Arc<Read>> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.is_none() {
+            *read = Some(Arc::new(self.database.begin_read().ok()?.open_table(REPLIES).ok()?));
+        }
+        read.clone()
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), redb::Error> {
@@ -177,6 +189,8 @@ impl Replies {
                 table.insert(key.as_str(), reply.as_slice())?;
             }
         }
-        Ok(transaction.commit()?)
+        let committed = transaction.commit();
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(committed?)
     }
 }
