@@ -66,7 +66,6 @@ class Fapo:
             shutil.rmtree(self.folder, ignore_errors=True)
             (self.folder / "tenants").mkdir(parents=True)
             shutil.copytree(ROOT / "tenants/hotpotqa", self.folder / "tenants/hotpotqa")
-            use_component(self.program, self.folder, "hotpotqa")
             with open(corpus) as lines, open(self.folder / "corpus.jsonl", "w") as out:
                 for n, line in zip(range(docs), lines):
                     row = json.loads(line)
@@ -77,6 +76,8 @@ class Fapo:
                 '[tenants.hotpotqa.models]\ntask = ["stub"]\n[tenants.hotpotqa.indexes]\nwiki = "wiki"\n')
             self.must(["index", "build", "wiki"])
             (self.folder / "docs.txt").write_text(str(docs))
+        # Each time: the folder may be one of an earlier build.
+        use_component(self.program, self.folder, "hotpotqa")
 
     def docs(self):
         try:
