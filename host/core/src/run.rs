@@ -148,7 +148,7 @@ impl CaseRecord {
         self.model_calls().filter(|call| call.is_paid()).count() as u64
     }
 
-    /// Latest main output of each node that ran, in order of first execution.
+    /// Each node that ran with its latest main output, in order of first execution.
     pub fn step_outputs(&self) -> Vec<(&str, &str)> {
         let mut outputs: Vec<(&str, &str)> = Vec::new();
         for TimedStep { step, .. } in self.ran() {
