@@ -194,3 +194,31 @@ impl Replies {
         Ok(committed?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fapo_core::ports::FinishReason;
+
+    #[test]
+    fn what_is_committed_is_found_by_those_who_looked_before() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let Opened { disk, .. } = open(folder.path(), BYTES_MAX).expect("opens");
+        let reply = |text: &str| ModelReply {
+            text: text.to_owned(),
+            finish: FinishReason::Stop,
+            usage: None,
+            model_served: None,
+            fingerprint: None,
+            cached: false,
+            attempts: 1,
+        };
+        for key in ["a", "b", "c"] {
+            assert_eq!(disk.find(key), None);
+            let bytes = serde_json::to_vec(&reply(key)).expect("JSON");
+            disk.write(&Batch::from([(key.to_owned(), bytes)])).expect("commits");
+            assert_eq!(disk.find(key).map(|found| found.text).as_deref(), Some(key));
+        }
+        assert!(disk.find("a").is_some(), "and so is what was committed before");
+    }
+}
