@@ -62,7 +62,7 @@ class Fapo:
 
     def __init__(self, program, folder, corpus, docs, url):
         self.program, self.folder, self.url = pathlib.Path(program).resolve(), pathlib.Path(folder), url
-        if not (self.folder / "fapo-work/indexes/wiki").exists() or self.docs() != docs:
+        if self.docs() != docs:
             shutil.rmtree(self.folder, ignore_errors=True)
             (self.folder / "tenants").mkdir(parents=True)
             shutil.copytree(ROOT / "tenants/hotpotqa", self.folder / "tenants/hotpotqa")
@@ -74,9 +74,9 @@ class Fapo:
                 f'[models.stub]\nprovider = "openai"\norigin = "{url}/v1"\nmodel = "stub"\ntimeout_ms = 120000\n'
                 '[indexes.wiki]\ncorpus = "corpus.jsonl"\n'
                 '[tenants.hotpotqa.models]\ntask = ["stub"]\n[tenants.hotpotqa.indexes]\nwiki = "wiki"\n')
-            self.must(["index", "build", "wiki"])
             (self.folder / "docs.txt").write_text(str(docs))
         # Each time: the folder may be one of an earlier build.
+        self.must(["index", "build", "wiki"])
         use_component(self.program, self.folder, "hotpotqa")
 
     def docs(self):

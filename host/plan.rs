@@ -31,8 +31,8 @@ const MAPS_OF_PROCESS: u32 = 5_000;
 /// What Linux allows a process by default.
 const MAPS_DEFAULT: u32 = 65_530;
 
-/// Sandboxes at one time, at least: interventions look into so many cases side by side, whatever the config says, and
-/// one that waits for its sandbox must not wait until its time is over.
+/// Sandboxes at one time, at least, and as many of node components: interventions look into so many cases side by side,
+/// whatever the config says, and one that waits for its sandbox must not wait until its time is over.
 const INSTANCES_MIN: u32 = 8;
 
 /// What a command line asks of an evaluation.
@@ -149,7 +149,7 @@ pub async fn load(
     workers: u32,
     scorer: Option<&Path>,
 ) -> Result<(ChainComponent, ScorerComponent), InputError> {
-    let nodes = if opened.grant.components.is_empty() { 0 } else { workers };
+    let nodes = if opened.grant.components.is_empty() { 0 } else { workers.max(INSTANCES_MIN) };
     let sandbox = sandbox(place, workers, nodes)?;
     let subject = |role: &str| format!("tenant {}, {role} component", opened.manifest.id);
     let (chain, mut scorer_bytes) = components::both(place, &opened.operator, &opened.folder, &opened.manifest)?;

@@ -2,7 +2,7 @@
 
 use crate::host::{GenerateRequest, Generation, Hit, NodeInput, NodeOutput, SearchRequest};
 use fapo_graph::{Entry, Execution, Handle, NodeKind, NodeSpec, StepId, ValueSource};
-use fapo_template::{Message, Prompt, Rendered, render, step_reference};
+use fapo_template::{Message, Prompt, Rendered, missing, render, step_reference};
 use serde_json::{Map, Value};
 
 /// A node kind.
@@ -160,11 +160,27 @@ impl<'a> NodeCall<'a> {
     /// # Errors
     /// The node has no prompt.
     pub fn render(&self) -> Result<Rendered, String> {
-        let prompt = self.prompt.ok_or_else(|| "this node has no prompt".to_string())?;
-        Ok(render(prompt, |name| match step_reference(name) {
+        Ok(render(self.own_prompt()?, |name| self.value(name)))
+    }
+
+    /// Names of values that the node's prompt lacks, as [`render`](Self::render) reports them, without filling it in.
+    ///
+    /// # Errors
+    /// The node has no prompt.
+    pub fn missing(&self) -> Result<Vec<String>, String> {
+        Ok(missing(self.own_prompt()?, |name| self.value(name)))
+    }
+
+    fn own_prompt(&self) -> Result<&'a Prompt, String> {
+        self.prompt.ok_or_else(|| "this node has no prompt".to_string())
+    }
+
+    /// What stands for a name in a prompt.
+    fn value(&self, name: &str) -> Option<&'a str> {
+        match step_reference(name) {
             Some(node) => self.execution.latest(node).map(fapo_graph::Step::main_output),
             None => self.context(name),
-        }))
+        }
     }
 
     /// The model alias of the node's handle.

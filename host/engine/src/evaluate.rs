@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
 /// Shortest time between two writes of a live `progress.json`: each costs a rename and a sync.
@@ -41,9 +41,12 @@ const PROGRESS_EVERY_MS: i64 = 500;
 /// Most records in one commit, so that a slow disk cannot make the next one arbitrarily large.
 const COMMIT_RECORDS_MAX: usize = 256;
 
-/// Shortest time between two commits: at a thousand cases a second, one sync for twenty of them. Calls that a crash
+/// Shortest time between two commits: at a thousand cases a second, one sync for fifty of them. Calls that a crash
 /// then finds without a record are in the response cache.
-const COMMIT_EVERY: Duration = Duration::from_millis(20);
+const COMMIT_EVERY: Duration = Duration::from_millis(50);
+
+/// How often records are fetched meanwhile: to be woken for each of them would cost more than to look.
+const FETCH_EVERY: Duration = Duration::from_millis(5);
 
 /// Cases that the scorer looks at in one go before any is run.
 const VALIDATED_TOGETHER: usize = 100;
@@ -233,11 +236,14 @@ pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + S
 
 /// Receives what has come to its end, and what follows until a time; false where nothing more will come.
 async fn gather<T>(finished: &mut mpsc::Receiver<T>, batch: &mut Vec<T>, until: Instant) -> bool {
-    let mut open = finished.recv_many(batch, COMMIT_RECORDS_MAX).await > 0;
-    while open && batch.len() < COMMIT_RECORDS_MAX && Instant::now() < until {
-        let left = COMMIT_RECORDS_MAX - batch.len();
-        let Ok(received) = timeout_at(until, finished.recv_many(batch, left)).await else { break };
-        open = received > 0;
+    finished.recv_many(batch, COMMIT_RECORDS_MAX).await;
+    while batch.len() < COMMIT_RECORDS_MAX && Instant::now() < until && !(finished.is_closed() && finished.is_empty()) {
+        sleep_until(until.min(Instant::now() + FETCH_EVERY)).await;
+        while batch.len() < COMMIT_RECORDS_MAX
+            && let Ok(one) = finished.try_recv()
+        {
+            batch.push(one);
+        }
     }
     !batch.is_empty()
 }
@@ -359,8 +365,8 @@ impl Crew {
         });
         let count = run.workers.max(1).min(done.len() - before.count().min(done.len()));
         let open = Arc::new(Mutex::new(Open { done, next: 0 }));
-        // One place a worker: a slow disk stops the workers before records pile up.
-        let (send, finished) = mpsc::channel(run.workers.max(1));
+        // As many as one commit takes, or one of each worker: a slow disk stops the workers before records pile up.
+        let (send, finished) = mpsc::channel(run.workers.max(COMMIT_RECORDS_MAX));
         let in_flight = Arc::<InFlight>::default();
         let spending = Arc::new(Spending::begin(run.budget, &spent, &run.accounts));
         let judges = RunJudges::begin(&run.tenant_id, &run.granted.judges, &spending, &spent);

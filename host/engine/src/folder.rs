@@ -131,15 +131,15 @@ impl RunFolder {
     /// # Errors
     /// The journal cannot be written.
     pub(crate) fn finished(&self, records: &[CaseRecord]) -> Result<(), InputError> {
-        let (mut text, mut bytes) = (String::new(), Vec::with_capacity(records.len()));
+        let (mut text, mut ends) = (Vec::new(), Vec::with_capacity(records.len()));
         for record in records {
-            let line = journal::case_line(record);
-            bytes.push(line.len());
-            text.push_str(&line);
+            journal::write_case(record, &mut text);
+            ends.push(text.len());
         }
-        self.append(text.as_bytes())?;
+        self.append(&text)?;
         let mut lines = self.lines();
-        for (record, bytes) in records.iter().zip(bytes) {
+        let starts = [0].into_iter().chain(ends.iter().copied());
+        for (record, bytes) in records.iter().zip(starts.zip(&ends).map(|(start, end)| end - start)) {
             let large = || InputError::new(&record.case_id, "its record is too large for a journal");
             lines.add(record.index, bytes, true).ok_or_else(large)?;
         }

@@ -35,11 +35,15 @@ impl Analyser {
 
     /// Terms in the order of the text, with repeats.
     pub(crate) fn terms(&mut self, text: &str) -> Vec<Token> {
-        // Before the split, because a lower-case letter may be longer than its upper case and break a word.
-        let text = text.to_lowercase();
         let mut terms = Vec::new();
-        self.0.token_stream(&text).process(&mut |token| terms.push(token.clone()));
+        self.each_term(text, &mut |token| terms.push(token.clone()));
         terms
+    }
+
+    /// Hands out the same terms one by one.
+    pub(crate) fn each_term(&mut self, text: &str, take: &mut dyn FnMut(&Token)) {
+        // Before the split, because a lower-case letter may be longer than its upper case and break a word.
+        self.0.token_stream(&text.to_lowercase()).process(take);
     }
 }
 

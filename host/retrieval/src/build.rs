@@ -11,6 +11,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tantivy::schema::TantivyDocument;
+use tantivy::store::Compressor;
 use tantivy::tokenizer::PreTokenizedString;
 use tantivy::{Index, SingleSegmentIndexWriter};
 
@@ -61,8 +62,8 @@ pub fn build(corpus: &Path, out: &Path, settings: IndexSettings) -> Result<Index
     Ok(manifest)
 }
 
-/// Bytes of passages that are kept in one piece: to read one passage, as much is inflated.
-pub(crate) const STORE_BLOCK_BYTES: usize = 4 << 10;
+/// Bytes of passages that are kept in one piece: to read one passage, as much is copied.
+const STORE_BLOCK_BYTES: usize = 4 << 10;
 
 /// What stands where the index shall go.
 enum Standing {
@@ -150,8 +151,12 @@ fn write_manifest(dir: &Path, manifest: &IndexManifest) -> std::io::Result<()> {
 /// Writes one segment with all passages in order; returns their mean length.
 fn write_passages(dir: &Path, passages: &[Passage]) -> tantivy::Result<f64> {
     let (schema, fields) = layout::schema();
-    let settings =
-        tantivy::IndexSettings { docstore_blocksize: STORE_BLOCK_BYTES, ..tantivy::IndexSettings::default() };
+    // As they are: inflating a passage costs more than its search, and a process would keep what is inflated.
+    let settings = tantivy::IndexSettings {
+        docstore_compression: Compressor::None,
+        docstore_blocksize: STORE_BLOCK_BYTES,
+        ..tantivy::IndexSettings::default()
+    };
     let mut writer: SingleSegmentIndexWriter = Index::builder()
         .schema(schema)
         .settings(settings)

@@ -8,7 +8,7 @@ use std::path::Path;
 /// Name of the manifest in an index's folder.
 pub(crate) const FILE_NAME: &str = "manifest.json";
 /// Raised with every change of the files.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// How scores are computed.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,7 +1,6 @@
 //! Searches an index: exact BM25, one query term after the other, the rarest first.
 
 use crate::analysis::Analyser;
-use crate::build::STORE_BLOCK_BYTES;
 use crate::layout::{self, Fields};
 use crate::manifest::{HINT_BUILD, IndexManifest, IndexSettings};
 use crate::stamp::Stamp;
@@ -22,8 +21,8 @@ use tantivy::{DocId, SegmentReader, Term};
 pub const HITS_MAX: u32 = 100;
 /// Distinct terms of a query that count, the first ones: bounds the work a chain can ask for in one search.
 pub const QUERY_TERMS_MAX: usize = 1024;
-/// Blocks of passages kept inflated: 16 MiB, so that a corpus of the usual size is inflated once.
-const STORE_BLOCKS_MAX: usize = (16 << 20) / STORE_BLOCK_BYTES;
+/// Blocks of passages kept beside the file: none, as they stand in it as they are read.
+const STORE_BLOCKS_KEPT: usize = 0;
 
 /// An opened index. Cheap to share; searches run side by side.
 pub struct Bm25Index {
@@ -36,8 +35,16 @@ pub struct Bm25Index {
     analyser: Analyser,
     /// By document.
     columns: Vec<Column>,
-    /// Vectors of zeros, one score a document, taken by a search and given back.
-    spare_scores: Mutex<Vec<Vec<f64>>>,
+    /// Taken by a search and given back.
+    spare: Mutex<Vec<Scratch>>,
+}
+
+/// What a search writes to.
+struct Scratch {
+    /// By document, zeros between searches.
+    scores: Vec<f64>,
+    /// Documents whose score is none, empty between searches.
+    touched: Vec<DocId>,
 }
 
 /// What scoring needs of a document.
@@ -99,7 +106,7 @@ impl Bm25Index {
             return Err(format!("{} segments instead of one", segments.len()));
         };
         let segment = SegmentReader::open(segment).map_err(text)?;
-        let store = segment.get_store_reader(STORE_BLOCKS_MAX).map_err(|error| error.to_string())?;
+        let store = segment.get_store_reader(STORE_BLOCKS_KEPT).map_err(|error| error.to_string())?;
         let columns = read_columns(&segment, &manifest)?;
         Ok(Bm25Index {
             dir: dir.to_owned(),
@@ -108,7 +115,7 @@ impl Bm25Index {
             fields,
             analyser: Analyser::new(),
             columns,
-            spare_scores: Mutex::default(),
+            spare: Mutex::default(),
             segment,
             store,
         })
@@ -138,17 +145,18 @@ impl Bm25Index {
 
     /// Distinct terms in the order of the query, each with its number of occurrences.
     fn query_terms(&self, query: &str) -> Vec<(String, u32)> {
-        let mut terms: Vec<(String, u32)> = Vec::new();
-        let mut place: HashMap<String, usize> = HashMap::new();
-        for token in self.analyser.clone().terms(query) {
-            if let Some(&at) = place.get(&token.text) {
-                terms[at].1 += 1;
+        // Each with its place.
+        let mut terms: HashMap<String, (usize, u32)> = HashMap::new();
+        self.analyser.clone().each_term(query, &mut |token| {
+            if let Some((_, occurrences)) = terms.get_mut(&token.text) {
+                *occurrences += 1;
             } else if terms.len() < QUERY_TERMS_MAX {
-                place.insert(token.text.clone(), terms.len());
-                terms.push((token.text, 1));
+                terms.insert(token.text.clone(), (terms.len(), 1));
             }
-        }
-        terms
+        });
+        let mut terms: Vec<_> = terms.into_iter().collect();
+        terms.sort_unstable_by_key(|(_, (place, _))| *place);
+        terms.into_iter().map(|(term, (_, occurrences))| (term, occurrences)).collect()
     }
 
     /// The best `k` documents, best first.
@@ -160,10 +168,10 @@ impl Bm25Index {
         if terms.is_empty() {
             return Ok(Vec::new());
         }
-        let spare = self.spare_scores.lock().ok().and_then(|mut spare| spare.pop());
-        let mut scores = spare.unwrap_or_else(|| vec![0.0; self.columns.len()]);
-        let mut touched = Vec::new();
-        // A vector that met an error is dropped, not given back: it is not all zeros.
+        let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
+        // Dropped where a search does not come to its end, not given back: the scores are not all zeros.
+        let Scratch { mut scores, mut touched } =
+            spare.unwrap_or_else(|| Scratch { scores: vec![0.0; self.columns.len()], touched: Vec::new() });
         let mut read = 0;
         let mut least = 0.0;
         while read < terms.len() {
@@ -178,7 +186,7 @@ impl Bm25Index {
                 }
             }
         }
-        let taken = touched.into_iter().map(|document| (std::mem::take(&mut scores[document as usize]), document));
+        let taken = touched.drain(..).map(|document| (std::mem::take(&mut scores[document as usize]), document));
         let found = if read == terms.len() {
             self.first(taken, k)
         } else {
@@ -187,8 +195,8 @@ impl Bm25Index {
             self.look_up(&mut terms[read..], &mut candidates, least, k);
             self.first(candidates.into_iter(), k)
         };
-        if let Ok(mut spare) = self.spare_scores.lock() {
-            spare.push(scores);
+        if let Ok(mut spare) = self.spare.lock() {
+            spare.push(Scratch { scores, touched });
         }
         Ok(found)
     }

@@ -29,8 +29,8 @@ use wasmtime::component::{Component, InstancePre};
 pub(crate) struct ChainState {
     base: Base,
     services: Option<Arc<dyn CaseServices>>,
-    /// Nodes of the graph; host calls must name one.
-    nodes: BTreeSet<String>,
+    /// What the case runs; host calls must name one of its nodes. None where no case runs.
+    lowered: Option<Arc<Lowered>>,
     /// Steps returned so far; a host call may not name one of them.
     returned: BTreeSet<StepId>,
     /// Host calls are answered only while `next` runs.
@@ -44,6 +44,10 @@ pub(crate) struct ChainState {
 with_base!(ChainState);
 
 impl ChainState {
+    fn has_node(&self, name: &str) -> bool {
+        self.lowered.as_ref().is_some_and(|lowered| lowered.has_node(name))
+    }
+
     /// Counts `n` calls and gives the services, where the calls are allowed now.
     fn call(&mut self, ids: &[StepId], bytes: usize) -> wasmtime::Result<Arc<dyn CaseServices>> {
         self.base.count_calls(ids.len(), bytes)?;
@@ -51,7 +55,7 @@ impl ChainState {
         self.base.check_call_bytes(bytes)?;
         let refuse = |message: String| Err(invalid_call(message));
         for id in ids {
-            if names && !self.nodes.contains(&id.node) {
+            if names && !self.has_node(&id.node) {
                 return refuse(format!("a host call names node {:?}, which the graph does not have", cut(&id.node)));
             }
             if once && self.returned.contains(id) {
@@ -290,7 +294,16 @@ pub struct ChainComponent {
 }
 
 /// A definition, and what a component is handed of it.
-type Lowered = (Definition, wit_chain::Definition);
+struct Lowered {
+    definition: Definition,
+    handed: wit_chain::Definition,
+}
+
+impl Lowered {
+    fn has_node(&self, name: &str) -> bool {
+        self.definition.graph.nodes.iter().any(|node| node.name == name)
+    }
+}
 
 impl ChainComponent {
     pub(crate) fn new(
@@ -328,12 +341,12 @@ impl ChainComponent {
         &self,
         seed: &str,
         services: Option<Arc<dyn CaseServices>>,
-        nodes: BTreeSet<String>,
+        lowered: Option<Arc<Lowered>>,
     ) -> Result<(Store<ChainState>, Guest), Fault> {
         let state = ChainState {
             base: Base::new(seed, self.limits, self.inner.defences),
             services,
-            nodes,
+            lowered,
             returned: BTreeSet::new(),
             running: false,
             granted_nodes: Arc::clone(&self.nodes),
@@ -369,15 +382,15 @@ impl ChainComponent {
             }
         };
         let queued = asked.elapsed().as_secs_f64();
-        let nodes = definition.graph.nodes.iter().map(|n| n.name.clone()).collect();
-        let (mut store, guest) = match self.open(&input.case_id, Some(services), nodes).await {
+        let lowered = self.lowered(definition);
+        let (mut store, guest) = match self.open(&input.case_id, Some(services), Some(Arc::clone(&lowered))).await {
             Ok(open) => open,
             Err(fault) => {
                 outcome.fault = Some(fault);
                 return outcome;
             }
         };
-        let ended = self.drive(&mut store, &guest, definition, input, given, &mut outcome.steps).await;
+        let ended = self.drive(&mut store, &guest, &lowered.handed, input, given, &mut outcome.steps).await;
         let fuel_left = store.get_fuel().unwrap_or_default();
         outcome.fault = match ended {
             Ok(()) => None,
@@ -397,9 +410,10 @@ impl ChainComponent {
     fn lowered(&self, definition: &Definition) -> Arc<Lowered> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some(lowered) if lowered.0 == *definition => Arc::clone(lowered),
+            Some(lowered) if lowered.definition == *definition => Arc::clone(lowered),
             _ => {
-                let lowered = Arc::new((definition.clone(), convert::definition(definition)));
+                let handed = convert::definition(definition);
+                let lowered = Arc::new(Lowered { definition: definition.clone(), handed });
                 *last = Some(Arc::clone(&lowered));
                 lowered
             }
@@ -416,16 +430,16 @@ impl ChainComponent {
         &self,
         store: &mut Store<ChainState>,
         guest: &Guest,
-        definition: &Definition,
+        definition: &wit_chain::Definition,
         input: &CaseInput,
         given: &[Step],
         steps: &mut Vec<TimedStep>,
     ) -> Result<(), End> {
         store.data_mut().base.ticks = 0;
         let started = {
-            let (lowered, case) = (self.lowered(definition), convert::case_input(input));
+            let case = convert::case_input(input);
             let handed: Vec<_> = given.iter().map(convert::given_step).collect();
-            guest.call_start(&mut *store, &lowered.1, &case, &handed).await?
+            guest.call_start(&mut *store, definition, &case, &handed).await?
         };
         let run = started.map_err(|problems| {
             let said: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.subject, p.message)).collect();
@@ -496,7 +510,7 @@ impl OutputBudget {
         if self.steps > limits.steps {
             return Err(limit("steps", format!("more than {} steps in one case", limits.steps)));
         }
-        if state.base.defences.has(Defence::NodeNames) && !state.nodes.contains(&step.id.node) {
+        if state.base.defences.has(Defence::NodeNames) && !state.has_node(&step.id.node) {
             return Err(invalid(format!("a step names node {:?}, which the graph does not have", cut(&step.id.node))));
         }
         if !state.returned.insert(step.id.clone()) && state.base.defences.has(Defence::StepOnce) {
@@ -579,7 +593,7 @@ impl Chain for ChainComponent {
     fn describe(&self) -> BoxFuture<'_, Result<Catalogue, Fault>> {
         Box::pin(async {
             let _slot = self.inner.slot().await.map_err(host_fault)?;
-            let (mut store, guest) = self.open("describe", None, BTreeSet::new()).await?;
+            let (mut store, guest) = self.open("describe", None, None).await?;
             let said = guest.call_describe(&mut store).await;
             let catalogue = said.map_err(|e| stop::fault(Phase::Chain, &e, &store.data().base))?;
             convert::catalogue_from(catalogue).map_err(|why| Fault::new(Phase::Chain, FaultKind::InvalidResult, why))
@@ -589,7 +603,7 @@ impl Chain for ChainComponent {
     fn check<'a>(&'a self, definition: &'a Definition) -> BoxFuture<'a, Result<Vec<Problem>, Fault>> {
         Box::pin(async {
             let _slot = self.inner.slot().await.map_err(host_fault)?;
-            let (mut store, guest) = self.open("check", None, BTreeSet::new()).await?;
+            let (mut store, guest) = self.open("check", None, None).await?;
             let said = guest.call_check(&mut store, &convert::definition(definition)).await;
             let problems = said.map_err(|e| stop::fault(Phase::Chain, &e, &store.data().base))?;
             Ok(convert::problems_from(problems))

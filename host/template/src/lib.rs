@@ -13,7 +13,7 @@ mod unparse;
 
 pub use error::TemplateError;
 pub use parse::{Cut, parse};
-pub use render::{Rendered, render};
+pub use render::{Rendered, missing, render};
 pub use unparse::unparse;
 
 use serde::{Deserialize, Serialize};

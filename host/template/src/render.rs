@@ -16,16 +16,20 @@ pub struct Rendered {
 /// A value is copied and never looked at again. One that is missing or "" is replaced by "" and its bare name is
 /// reported; it is no error. Each message is trimmed afterwards, as the original does.
 pub fn render<V: AsRef<str>>(prompt: &Prompt, value: impl Fn(&str) -> Option<V>) -> Rendered {
-    let mut rendered = Rendered::default();
+    let mut rendered =
+        Rendered { messages: Vec::with_capacity(prompt.messages.len()), missing: missing(prompt, &value) };
     for template in &prompt.messages {
-        let mut content = String::new();
+        let length = |segment: &Segment| match segment {
+            Segment::Literal(text) => text.len(),
+            Segment::Placeholder(name) => value(name).map_or(0, |text| text.as_ref().len()),
+        };
+        let mut content = String::with_capacity(template.segments.iter().map(length).sum());
         for segment in &template.segments {
             match segment {
                 Segment::Literal(text) => content.push_str(text),
-                Segment::Placeholder(name) => match value(name) {
-                    Some(text) if !text.as_ref().is_empty() => content.push_str(text.as_ref()),
-                    _ => rendered.missing.push(name.clone()),
-                },
+                Segment::Placeholder(name) => {
+                    value(name).into_iter().for_each(|text| content.push_str(text.as_ref()));
+                }
             }
         }
         let trimmed = content.trim();
@@ -34,9 +38,21 @@ pub fn render<V: AsRef<str>>(prompt: &Prompt, value: impl Fn(&str) -> Option<V>)
         }
         rendered.messages.push(Message { role: template.role, content });
     }
-    rendered.missing.sort_unstable();
-    rendered.missing.dedup();
     rendered
+}
+
+/// Names of values that are missing or empty, sorted, once each: what [`render`] would report.
+pub fn missing<V: AsRef<str>>(prompt: &Prompt, value: impl Fn(&str) -> Option<V>) -> Vec<String> {
+    let segments = prompt.messages.iter().flat_map(|message| &message.segments);
+    let names = segments.filter_map(|segment| match segment {
+        Segment::Placeholder(name) => Some(name),
+        Segment::Literal(_) => None,
+    });
+    let mut missing: Vec<String> =
+        names.filter(|name| value(name).is_none_or(|text| text.as_ref().is_empty())).cloned().collect();
+    missing.sort_unstable();
+    missing.dedup();
+    missing
 }
 
 #[cfg(test)]

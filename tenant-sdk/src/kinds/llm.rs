@@ -38,9 +38,8 @@ impl Kind for Llm {
     }
 
     fn run(&self, node: &NodeCall<'_>, replies: &[Replies]) -> Result<Turn, String> {
-        let rendered = node.render()?;
         let Some(Replies::Generated(generations)) = replies.first() else {
-            let mut request = node.ask(rendered.messages)?;
+            let mut request = node.ask(node.render()?.messages)?;
             request.output_tokens_max = node.integer("output_tokens_max");
             let stop = node.settings().get("stop").and_then(Value::as_array);
             request.stop = stop.into_iter().flatten().filter_map(Value::as_str).map(str::to_string).collect();
@@ -48,7 +47,7 @@ impl Kind for Llm {
         };
         let reply = generations.first().ok_or("the host gave no reply")?;
         let output = read(reply, node.text("field")).sets_output(node.flag("sets_output").unwrap_or(true));
-        Ok(Turn::Done(rendered.missing.into_iter().fold(output, Output::note)))
+        Ok(Turn::Done(node.missing()?.into_iter().fold(output, Output::note)))
     }
 }
 

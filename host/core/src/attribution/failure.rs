@@ -7,7 +7,6 @@ use crate::ports::FinishReason;
 use crate::run::{CallRecord, CaseRecord};
 use fapo_graph::{StepId, StepOrigin};
 use serde_json::Value;
-use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashSet};
 
@@ -35,7 +34,7 @@ impl Ran<'_> {
 /// The searches of one step, as one.
 pub(super) struct Hop {
     pub(super) step: String,
-    /// Titles as words, joined.
+    /// Titles as words, joined; looked at only where a passage is needed.
     titles: BTreeSet<String>,
 }
 
@@ -69,6 +68,7 @@ impl<'a> Failure<'a> {
                 Ran { id: &timed.step.id, name: step_name(&timed.step.id), text, words: OnceCell::new() }
             })
             .collect();
+        let gold = gold_titles(case);
         Failure {
             case,
             record,
@@ -76,8 +76,8 @@ impl<'a> Failure<'a> {
             answer: case.expected_answer().map(words).unwrap_or_default(),
             output: words(&record.output_text),
             labelled: labelled || case.expected_answer().is_some_and(is_identifier),
-            hops: hops(record),
-            gold: gold_titles(case),
+            hops: hops(record, !gold.is_empty()),
+            gold,
             dropped_at: OnceCell::new(),
         }
     }
@@ -150,7 +150,10 @@ impl<'a> Failure<'a> {
     pub(super) fn was_shown(&self, at: usize, wanted: &[String]) -> bool {
         match self.call(self.steps[at].id) {
             Some(call) => {
-                call.messages.iter().any(|message| text_holds(&without(&message.content, self.question()), wanted))
+                let question = self.question();
+                call.messages
+                    .iter()
+                    .any(|message| beside(&message.content, question).any(|part| text_holds(part, wanted)))
             }
             None => at > 0 && self.steps[at - 1].holds(wanted),
         }
@@ -212,17 +215,24 @@ impl Hop {
     }
 }
 
-/// A text with a blank in the place of each `part`.
-fn without<'a>(text: &'a str, part: &str) -> Cow<'a, str> {
-    let found = memchr::memmem::find(text.as_bytes(), part.as_bytes());
-    if part.is_empty() || found.is_none() { Cow::Borrowed(text) } else { Cow::Owned(text.replace(part, " ")) }
+/// What a text says before, between and after each `part`.
+fn beside<'a>(text: &'a str, part: &'a str) -> impl Iterator<Item = &'a str> {
+    let found = memchr::memmem::find_iter(text.as_bytes(), part.as_bytes()).filter(|_| !part.is_empty());
+    let mut start = 0;
+    let ends = found.map(|at| (at, at + part.len())).chain([(text.len(), text.len())]);
+    ends.map(move |(end, next)| {
+        let piece = &text[start..end];
+        start = next;
+        piece
+    })
 }
 
-fn hops(record: &CaseRecord) -> Vec<Hop> {
+fn hops(record: &CaseRecord, with_titles: bool) -> Vec<Hop> {
     let mut hops: Vec<Hop> = Vec::new();
     for search in &record.searches {
         let step = step_name(&search.id);
-        let titles = search.hits.iter().map(|(_, title)| words(title).join(" "));
+        let hits = if with_titles { search.hits.as_slice() } else { &[] };
+        let titles = hits.iter().map(|(_, title)| words(title).join(" "));
         match hops.iter_mut().find(|hop| hop.step == step) {
             Some(hop) => hop.titles.extend(titles),
             None => hops.push(Hop { step, titles: titles.collect() }),

@@ -14,7 +14,7 @@ const MEMORY_BYTES_MAX: usize = 256 << 20;
 const ENTRY_BYTES: usize = 150;
 /// How long replies gather before they are committed: a commit by itself costs as much processor time as asking for
 /// the reply did.
-const GATHERED_FOR: Duration = Duration::from_millis(250);
+const GATHERED_FOR: Duration = Duration::from_millis(500);
 
 /// Replies, found by key from the moment they are kept.
 pub(super) struct Shelf {

@@ -97,7 +97,7 @@ impl OpenAi {
     async fn call(&self, call: &ModelCall) -> Result<ModelReply, ProviderError> {
         let mut cap_field = self.cap_field();
         let mut body = body::of(&self.settings, self.family, cap_field, call);
-        let mut pauses = Pauses::of(&self.settings, &body);
+        let mut pauses = Pauses::of(&self.settings);
         let mut cap_refused: Option<String> = None;
         let (mut attempts, mut looks, mut nonsense) = (0_u32, 0_u32, 0_u32);
         // Bounded: one swap of the cap's name, `LOADING_LOOKS_MAX` looks and `retries_max` retries.
@@ -133,10 +133,10 @@ impl OpenAi {
                         .then_some(LOADING_PAUSE)
                         .ok_or_else(|| give_up(FaultKind::ServerError, &text))?
                 }
-                Refusal::Passing(kind, text, asked) => pauses.next(asked).ok_or_else(|| give_up(kind, &text))?,
+                Refusal::Passing(kind, text, asked) => pauses.next(asked, &body).ok_or_else(|| give_up(kind, &text))?,
                 Refusal::Nonsense(text) => {
                     nonsense += 1;
-                    let pause = pauses.next(None).filter(|_| nonsense <= NONSENSE_RETRIES_MAX);
+                    let pause = pauses.next(None, &body).filter(|_| nonsense <= NONSENSE_RETRIES_MAX);
                     pause.ok_or_else(|| give_up(FaultKind::Malformed, &text))?
                 }
             };

@@ -15,27 +15,26 @@ const ASKED_MAX: Duration = Duration::from_secs(120);
 pub(super) struct Pauses {
     retries_max: u32,
     backoff: Duration,
-    /// Of the request: calls made together do not come back together, and with one seed a call's pauses repeat.
-    seed: u64,
+    jitter_seed: u64,
     taken: u32,
 }
 
 impl Pauses {
-    pub(super) fn of(settings: &OpenAiSettings, body: &[u8]) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (settings.jitter_seed, body).hash(&mut hasher);
-        Pauses { retries_max: settings.retries_max, backoff: settings.retry_backoff, seed: hasher.finish(), taken: 0 }
+    pub(super) fn of(settings: &OpenAiSettings) -> Self {
+        let OpenAiSettings { retries_max, retry_backoff, jitter_seed, .. } = settings;
+        Pauses { retries_max: *retries_max, backoff: *retry_backoff, jitter_seed: *jitter_seed, taken: 0 }
     }
 
-    /// The next pause; none when it is time to give up.
+    /// The next pause before this request is sent again; none when it is time to give up. Calls made together do not
+    /// come back together, and with one seed a call's pauses repeat.
     ///
     /// By itself: anything up to the backoff, which doubles with each retry up to a minute (full jitter spreads a
     /// crowd best). Where the service asks for a pause: that, capped, and up to a tenth more.
-    pub(super) fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
+    pub(super) fn next(&mut self, asked: Option<Duration>, body: &[u8]) -> Option<Duration> {
         if self.taken >= self.retries_max {
             return None;
         }
-        let jitter = self.jitter();
+        let jitter = self.jitter(body);
         let doubled = self.backoff.saturating_mul(2_u32.saturating_pow(self.taken));
         self.taken += 1;
         Some(match asked {
@@ -45,9 +44,9 @@ impl Pauses {
     }
 
     /// 0..=1, another for each retry.
-    fn jitter(&self) -> f64 {
+    fn jitter(&self, body: &[u8]) -> f64 {
         let mut hasher = DefaultHasher::new();
-        (self.seed, self.taken).hash(&mut hasher);
+        (self.jitter_seed, body, self.taken).hash(&mut hasher);
         (hasher.finish() >> 32) as f64 / f64::from(u32::MAX)
     }
 }
@@ -70,8 +69,10 @@ pub(super) fn asked(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn pauses(retries_max: u32, backoff_ms: u64, seed: u64) -> Pauses {
-        Pauses { retries_max, backoff: Duration::from_millis(backoff_ms), seed, taken: 0 }
+    const BODY: &[u8] = b"{}";
+
+    fn pauses(retries_max: u32, backoff_ms: u64, jitter_seed: u64) -> Pauses {
+        Pauses { retries_max, backoff: Duration::from_millis(backoff_ms), jitter_seed, taken: 0 }
     }
 
     #[test]
@@ -80,12 +81,12 @@ mod tests {
         for seed in 0..200 {
             let mut pauses = pauses(12, 1000, seed);
             for (n, longest) in longest.iter_mut().enumerate() {
-                let pause = pauses.next(None).expect("retries are left");
+                let pause = pauses.next(None, BODY).expect("retries are left");
                 assert!(pause <= Duration::from_secs(1 << n).min(BACKOFF_MAX), "retry {n}: {pause:?}");
                 *longest = pause.max(*longest);
             }
-            assert_eq!(pauses.next(None), None);
-            assert_eq!(pauses.next(Some(Duration::ZERO)), None, "asking counts too");
+            assert_eq!(pauses.next(None, BODY), None);
+            assert_eq!(pauses.next(Some(Duration::ZERO), BODY), None, "asking counts too");
         }
         for (n, longest) in longest.iter().enumerate() {
             assert!(*longest > Duration::from_secs(1 << n).min(BACKOFF_MAX).mul_f64(0.9), "retry {n}: {longest:?}");
@@ -96,7 +97,7 @@ mod tests {
     fn pauses_repeat_with_the_seed_and_differ_without() {
         let three = |seed| {
             let mut pauses = pauses(3, 1000, seed);
-            [pauses.next(None), pauses.next(None), pauses.next(None)]
+            [pauses.next(None, BODY), pauses.next(None, BODY), pauses.next(None, BODY)]
         };
         assert_eq!(three(1), three(1));
         assert_ne!(three(1), three(2));
@@ -104,14 +105,14 @@ mod tests {
 
     #[test]
     fn a_backoff_above_the_limit_stays_as_the_operator_set_it() {
-        let longest = (0..200).filter_map(|seed| pauses(1, 120_000, seed).next(None)).max().expect("some");
+        let longest = (0..200).filter_map(|seed| pauses(1, 120_000, seed).next(None, BODY)).max().expect("some");
         assert!(longest > Duration::from_secs(60) && longest <= Duration::from_secs(120));
     }
 
     #[test]
     fn what_the_service_asks_for_is_honoured_up_to_a_cap() {
         for (asked_s, capped_s) in [(0, 0), (7, 7), (120, 120), (121, 120), (86_400, 120)] {
-            let pause = pauses(1, 1, 5).next(Some(Duration::from_secs(asked_s))).expect("a retry is left");
+            let pause = pauses(1, 1, 5).next(Some(Duration::from_secs(asked_s)), BODY).expect("a retry is left");
             let capped = Duration::from_secs(capped_s);
             assert!(pause >= capped && pause <= capped.mul_f64(1.1), "{asked_s} s: {pause:?}");
         }
