@@ -4,7 +4,7 @@
 use crate::study::Table;
 use fapo_core::attribution::{Attribution, Interventions};
 use fapo_core::fault::Fault;
-use fapo_core::run::CaseRecord;
+use fapo_core::run::CaseEnd;
 use fapo_core::scope::VariantLevel;
 use fapo_core::selection::Policy;
 use fapo_engine::compare::Effect;
@@ -117,12 +117,12 @@ pub struct CaseLine {
 
 impl CaseLine {
     /// The line of a case that came to its end.
-    pub fn of(record: &CaseRecord) -> Self {
+    pub fn of(end: &CaseEnd) -> Self {
         CaseLine {
-            case_id: record.case_id.clone(),
-            status: if record.fault.is_some() { "failed" } else { "succeeded" },
-            composite: record.composite(),
-            fault: record.fault.clone(),
+            case_id: end.case_id.clone(),
+            status: if end.fault.is_some() { "failed" } else { "succeeded" },
+            composite: end.composite(),
+            fault: end.fault.clone(),
         }
     }
 }

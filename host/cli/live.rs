@@ -4,7 +4,7 @@ use super::lines::{CaseLine, Line, ProgressLine};
 use super::printer::Printer;
 use crate::split_runner::SplitProgress;
 use fapo_core::InputError;
-use fapo_core::run::CaseRecord;
+use fapo_core::run::CaseEnd;
 use fapo_engine::evaluate::{Evaluation, RunEvent, RunReport, evaluate};
 use fapo_engine::stop::StopSource;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -103,12 +103,11 @@ impl Counts {
         (self.completed > 0).then(|| self.sum / self.completed as f64)
     }
 
-    fn add(&mut self, record: &CaseRecord) {
+    fn add(&mut self, end: &CaseEnd) {
         self.completed += 1;
-        self.errors += usize::from(record.fault.is_some());
-        self.sum += record.composite();
-        self.tokens +=
-            record.model_calls().filter_map(|c| c.usage).map(|u| u.prompt_tokens + u.completion_tokens).sum::<u64>();
+        self.errors += usize::from(end.fault.is_some());
+        self.sum += end.composite();
+        self.tokens += end.tokens;
     }
 }
 
@@ -133,16 +132,16 @@ impl Live {
                     bar.set_length(*planned as u64);
                 }
             }
-            RunEvent::Resumed { record } => {
-                counts.add(record);
+            RunEvent::Resumed { end } => {
+                counts.add(end);
                 if let Some(bar) = &self.bar {
                     bar.set_position(counts.completed as u64);
                     bar.reset_eta();
                 }
             }
-            RunEvent::Finished { record, cases_in_flight, calls_in_flight } => {
-                counts.add(record);
-                self.printer.line(&Line::Case(CaseLine::of(record)));
+            RunEvent::Finished { end, cases_in_flight, calls_in_flight } => {
+                counts.add(end);
+                self.printer.line(&Line::Case(CaseLine::of(end)));
                 match &self.bar {
                     Some(bar) => {
                         bar.set_position(counts.completed as u64);

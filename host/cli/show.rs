@@ -78,9 +78,9 @@ impl Show {
             if of_all <= before || rows.len() as u64 == self.page_size {
                 continue;
             }
-            let line = CaseLine::of(&record);
             let short: String = record.output_text.chars().take(ANSWER_CHARS_MAX).collect();
             let what = record.fault.as_ref().map_or(short, |fault| format!("{:?}: {}", fault.kind, fault.message));
+            let line = CaseLine::of(&record.into());
             rows.push(vec![line.case_id.clone(), format!("{:.2}", line.composite), what]);
             printer.line(&Line::Case(line));
         }

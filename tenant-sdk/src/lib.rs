@@ -12,6 +12,8 @@ extern crate self as fapo_tenant_sdk;
 mod chain;
 pub mod converter;
 mod graph_builder;
+#[cfg(any(test, all(feature = "heap", target_family = "wasm")))]
+mod heap;
 mod host;
 pub mod judge;
 mod kind;
@@ -50,6 +52,10 @@ pub use node::{NodeComponent, OfferedKind};
 pub use run::ChainRun;
 pub use scorer::{FinishedCase, LabelledCase, ObservedSearch, Score, Scorer, expected_answer, expected_answers};
 pub use serde_json::{Map, Value, json};
+
+#[cfg(all(feature = "heap", target_family = "wasm"))]
+#[global_allocator]
+static HEAP: heap::Heap = heap::Heap::new();
 
 /// Version of this crate, as the section `fapo:sdk` of every component carries it.
 pub const SDK_VERSION: &str = env!("CARGO_PKG_VERSION");

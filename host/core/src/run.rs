@@ -221,6 +221,37 @@ impl CaseRecord {
     }
 }
 
+/// How a case came to its end: of its record what those need who watch a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CaseEnd {
+    /// Position in the run, from 0.
+    pub index: usize,
+    /// The case.
+    pub case_id: String,
+    /// The score; None where a fault stands in its place.
+    pub score: Option<Score>,
+    /// Why there is no score.
+    pub fault: Option<Fault>,
+    /// Tokens of its model calls, prompts and replies, where the service counted them.
+    pub tokens: u64,
+}
+
+impl CaseEnd {
+    /// The composite that counts: 0 where there is no score.
+    pub fn composite(&self) -> f64 {
+        self.score.as_ref().map_or(0.0, Score::composite)
+    }
+}
+
+impl From<CaseRecord> for CaseEnd {
+    fn from(record: CaseRecord) -> Self {
+        let used = record.model_calls().filter_map(|call| call.usage);
+        let tokens = used.map(|usage| usage.prompt_tokens + usage.completion_tokens).sum();
+        let CaseRecord { index, case_id, score, fault, .. } = record;
+        CaseEnd { index, case_id, score, fault, tokens }
+    }
+}
+
 /// A row of `results.jsonl`, as it is written: not by way of a value, which would copy every text of the record.
 #[derive(Serialize)]
 struct ResultRow<'a> {

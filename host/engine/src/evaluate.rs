@@ -23,29 +23,33 @@ use fapo_core::InputError;
 use fapo_core::attribution::{Explained, Explainer, FailureCounts, Labels};
 use fapo_core::grants::Budget;
 use fapo_core::ports::{Cases, Chain, Clock, Definition, RunFiles, Scorer};
-use fapo_core::run::{CaseRecord, PASSED};
+use fapo_core::run::{CaseEnd, CaseRecord, PASSED};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 /// Shortest time between two writes of a live `progress.json`: each costs a rename and a sync.
 const PROGRESS_EVERY_MS: i64 = 500;
 
-/// Most records in one commit, so that a slow disk cannot make the next one arbitrarily large.
+/// Most records in one commit, and most bytes of them, give or take one: so that a slow disk cannot make the next one
+/// arbitrarily large.
 const COMMIT_RECORDS_MAX: usize = 256;
+const COMMIT_BYTES_MAX: usize = 4 << 20;
 
 /// Shortest time between two commits: at a thousand cases a second, one sync for fifty of them. Calls that a crash
 /// then finds without a record are in the response cache.
 const COMMIT_EVERY: Duration = Duration::from_millis(50);
 
-/// How often records are fetched meanwhile: to be woken for each of them would cost more than to look.
+/// How often records are fetched meanwhile, where no worker waits for a place: to be woken for each of them would cost
+/// more than to look.
 const FETCH_EVERY: Duration = Duration::from_millis(5);
 
 /// Cases that the scorer looks at in one go before any is run.
@@ -103,13 +107,13 @@ pub enum RunEvent<'a> {
     },
     /// An earlier start finished this case.
     Resumed {
-        /// Its record.
-        record: CaseRecord,
+        /// How it ended.
+        end: CaseEnd,
     },
     /// A case came to its end and its line is durable.
     Finished {
-        /// Its record.
-        record: CaseRecord,
+        /// How it ended.
+        end: CaseEnd,
         /// Cases in flight.
         cases_in_flight: usize,
         /// Model calls that are waited for.
@@ -149,16 +153,8 @@ pub async fn evaluate_keeping(
     run: &Arc<Evaluation>,
     observe: &(dyn Fn(&RunEvent<'_>) + Sync),
 ) -> Result<(RunReport, Vec<CaseRecord>), InputError> {
-    let records = Mutex::new(Vec::new());
-    let keep = |event: RunEvent<'_>| {
-        observe(&event);
-        if let RunEvent::Resumed { record } | RunEvent::Finished { record, .. } = event {
-            records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
-        }
-    };
-    let report = evaluate(run, &keep).await?;
-    let mut records = records.into_inner().unwrap_or_else(PoisonError::into_inner);
-    records.sort_by_key(|record| record.index);
+    let (report, folder) = conduct(run, &|event| observe(&event)).await?;
+    let records = folder.settled().records(&folder.journal())?.collect::<Result<_, _>>()?;
     Ok((report, records))
 }
 
@@ -168,6 +164,14 @@ pub async fn evaluate_keeping(
 /// The scorer refuses a row, a row is no longer what it was, or the run's folder cannot be used. Faults of cases are
 /// data, not errors.
 pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + Sync)) -> Result<RunReport, InputError> {
+    Ok(conduct(run, observe).await?.0)
+}
+
+/// The same, with the folder that then holds the run.
+async fn conduct(
+    run: &Arc<Evaluation>,
+    observe: &(dyn Fn(RunEvent<'_>) + Sync),
+) -> Result<(RunReport, Arc<RunFolder>), InputError> {
     let explainer = Arc::new(Explainer::new(&validate(run).await?));
     let (folder, Begun { header, spent }) = RunFolder::open(&run.folder, &run.files, &run.run_config, &run.earlier)?;
     let folder = Arc::new(folder);
@@ -184,35 +188,36 @@ pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + S
         }
         for record in before.records(&folder.journal())? {
             let record = record?;
-            totals.add(&record);
             let failed = record.composite() < PASSED;
             let why = failed.then(|| Ok(explainer.explain(&*run.cases.at(record.index)?, &record))).transpose()?;
             why.flatten().into_iter().for_each(|why| failures.add(why));
-            observe(RunEvent::Resumed { record });
+            let end = record.into();
+            totals.add(&end);
+            observe(RunEvent::Resumed { end });
         }
         (before.count(), Crew::start(run, &run_id, &before, &explainer, spent))
     };
-    let Crew { workers: _workers, mut finished, in_flight, spending } = crew;
+    let Crew { workers: _workers, mut finished, full, in_flight, spending } = crew;
     let mut batch = Vec::new();
     let mut commit_next = Instant::now();
     let mut progress_written: Option<jiff::Timestamp> = None;
-    while gather(&mut finished, &mut batch, commit_next).await {
+    while gather(&mut finished, &full, &mut batch, commit_next).await {
         commit_next = Instant::now() + COMMIT_EVERY;
         // What came to its end before a row was found changed is still kept.
         let (mut ended, mut changed) = (Vec::with_capacity(batch.len()), None);
         for one in batch.drain(..) {
             match one {
-                Ok((record, why)) => {
-                    ended.push(record);
+                Ok(Finished { end, line, why }) => {
+                    ended.push((end, line));
                     why.into_iter().for_each(|why| failures.add(why));
                 }
                 Err(error) => changed = Some(error),
             }
         }
-        for record in commit(&folder, ended).await? {
-            totals.add(&record);
+        for (end, _) in commit(&folder, ended).await? {
+            totals.add(&end);
             observe(RunEvent::Finished {
-                record,
+                end,
                 cases_in_flight: in_flight.count(),
                 calls_in_flight: spending.waiting(),
             });
@@ -231,18 +236,28 @@ pub async fn evaluate(run: &Arc<Evaluation>, observe: &(dyn Fn(RunEvent<'_>) + S
     }
     let figures = finish(run, &folder, &facts, &header, failures)?;
     let stopped = figures.completed() < run.cases.count();
-    Ok(RunReport { run_id, figures, resumed, stopped })
+    Ok((RunReport { run_id, figures, resumed, stopped }, folder))
 }
 
 /// Receives what has come to its end, and what follows until a time; false where nothing more will come.
-async fn gather<T>(finished: &mut mpsc::Receiver<T>, batch: &mut Vec<T>, until: Instant) -> bool {
-    finished.recv_many(batch, COMMIT_RECORDS_MAX).await;
-    while batch.len() < COMMIT_RECORDS_MAX && Instant::now() < until && !(finished.is_closed() && finished.is_empty()) {
-        sleep_until(until.min(Instant::now() + FETCH_EVERY)).await;
-        while batch.len() < COMMIT_RECORDS_MAX
-            && let Ok(one) = finished.try_recv()
-        {
+async fn gather(
+    finished: &mut mpsc::Receiver<Result<Finished, InputError>>,
+    full: &Notify,
+    batch: &mut Vec<Result<Finished, InputError>>,
+    until: Instant,
+) -> bool {
+    let room = |batch: &[Result<Finished, InputError>]| {
+        let bytes: usize = batch.iter().flatten().map(|case| case.line.len()).sum();
+        batch.len() < COMMIT_RECORDS_MAX && bytes < COMMIT_BYTES_MAX
+    };
+    batch.extend(finished.recv().await);
+    while room(batch) {
+        if let Ok(one) = finished.try_recv() {
             batch.push(one);
+        } else if finished.is_closed() || Instant::now() >= until {
+            break;
+        } else {
+            let _ = timeout_at(until.min(Instant::now() + FETCH_EVERY), full.notified()).await;
         }
     }
     !batch.is_empty()
@@ -258,10 +273,10 @@ fn finish(
 ) -> Result<RunFigures, InputError> {
     let mut figures = RunFigures::with(failures);
     let (lines, mut totals, mut failed) = (folder.settled(), Totals::default(), Vec::new());
-    let mut sum = |record: &CaseRecord| {
-        figures.add(record);
-        totals.add(record);
+    let mut sum = |record: CaseRecord| {
+        figures.add(&record);
         failed.push(record.fault.is_some());
+        totals.add(&record.into());
     };
     let ended = lines.count() == run.cases.count();
     if ended {
@@ -271,8 +286,8 @@ fn finish(
             for record in &mut records {
                 match record {
                     Ok(record) => {
-                        sum(&record);
                         artifacts::write_result(&record, out)?;
+                        sum(record);
                     }
                     Err(error) => {
                         wrong = Some(error);
@@ -287,7 +302,7 @@ fn finish(
         folder.replace("summary.md", &artifacts::summary(&figures))?;
     } else {
         for record in lines.records(&folder.journal())? {
-            sum(&record?);
+            sum(record?);
         }
     }
     let (phase, now) = (if ended { Phase::Ended } else { Phase::Stopped }, run.clock.now());
@@ -321,16 +336,30 @@ async fn validate(run: &Evaluation) -> Result<Labels, InputError> {
 }
 
 /// Makes records durable, off the threads that run cases.
-async fn commit(folder: &Arc<RunFolder>, records: Vec<CaseRecord>) -> Result<Vec<CaseRecord>, InputError> {
+async fn commit(
+    folder: &Arc<RunFolder>,
+    cases: Vec<(CaseEnd, Vec<u8>)>,
+) -> Result<Vec<(CaseEnd, Vec<u8>)>, InputError> {
     let folder = Arc::clone(folder);
-    let written = tokio::task::spawn_blocking(move || folder.finished(&records).map(|()| records)).await;
+    let written = tokio::task::spawn_blocking(move || folder.finished(&cases).map(|()| cases)).await;
     written.unwrap_or_else(|e| Err(InputError::new("journal", format!("the writer failed: {e}"))))
+}
+
+/// A case that came to its end. Its record is put into words and let go by the worker that ran it: its texts are in
+/// that worker's memory and caches.
+struct Finished {
+    end: CaseEnd,
+    /// Of the journal.
+    line: Vec<u8>,
+    why: Option<Explained>,
 }
 
 /// The workers of a run; dropping it ends them.
 struct Crew {
     workers: JoinSet<()>,
-    finished: mpsc::Receiver<Result<(CaseRecord, Option<Explained>), InputError>>,
+    finished: mpsc::Receiver<Result<Finished, InputError>>,
+    /// A worker found no place for what it finished.
+    full: Arc<Notify>,
     in_flight: Arc<InFlight>,
     spending: Arc<Spending>,
 }
@@ -365,8 +394,9 @@ impl Crew {
         });
         let count = run.workers.max(1).min(done.len() - before.count().min(done.len()));
         let open = Arc::new(Mutex::new(Open { done, next: 0 }));
-        // As many as one commit takes, or one of each worker: a slow disk stops the workers before records pile up.
-        let (send, finished) = mpsc::channel(run.workers.max(COMMIT_RECORDS_MAX));
+        // One place a worker: a slow disk stops the workers before records pile up.
+        let (send, finished) = mpsc::channel(run.workers.max(1));
+        let full = Arc::<Notify>::default();
         let in_flight = Arc::<InFlight>::default();
         let spending = Arc::new(Spending::begin(run.budget, &spent, &run.accounts));
         let judges = RunJudges::begin(&run.tenant_id, &run.granted.judges, &spending, &spent);
@@ -376,7 +406,8 @@ impl Crew {
         for _ in 0..count {
             let (run, open, send) = (Arc::clone(run), Arc::clone(&open), send.clone());
             let (in_flight, spending, judges) = (Arc::clone(&in_flight), Arc::clone(&spending), judges.clone());
-            let (over, whole, explainer) = (Arc::clone(&over), whole.clone(), Arc::clone(explainer));
+            let (over, full) = (Arc::clone(&over), Arc::clone(&full));
+            let (whole, explainer) = (whole.clone(), Arc::clone(explainer));
             workers.spawn(async move {
                 while !run.stop.is_set() && !over.load(Ordering::Relaxed) {
                     let next = open.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -404,14 +435,21 @@ impl Crew {
                     if record.fault.as_ref().is_some_and(|fault| fault.kind.is_spent()) {
                         over.store(true, Ordering::Relaxed);
                     }
-                    let why = explainer.explain(&case, &record);
+                    let (why, line) = (explainer.explain(&case, &record), journal::case_line(&record));
                     // The committer is gone where the disk failed; then there is nobody to tell.
-                    if send.send(Ok((record, why))).await.is_err() {
+                    let there = match send.try_send(Ok(Finished { end: record.into(), line, why })) {
+                        Err(TrySendError::Full(finished)) => {
+                            full.notify_one();
+                            send.send(finished).await.is_ok()
+                        }
+                        sent => sent.is_ok(),
+                    };
+                    if !there {
                         return;
                     }
                 }
             });
         }
-        Crew { workers, finished, in_flight, spending }
+        Crew { workers, finished, full, in_flight, spending }
     }
 }

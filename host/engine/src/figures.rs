@@ -7,6 +7,7 @@ use fapo_core::case::Case;
 use fapo_core::fault::Fault;
 use fapo_core::price::Money;
 use fapo_core::run::{CallRecord, CaseRecord};
+use fapo_core::score::Score;
 use fapo_core::stats::{Estimate, composite_estimate};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +59,7 @@ impl RunFigures {
             self.spent |= fault.kind.is_spent();
             self.faults.add(fault, &record.case_id);
         }
-        self.metrics.add(record);
+        self.metrics.add(record.score.as_ref());
         self.usage.add(record);
         self.time_of_case.add(record.steps.iter().map(|timed| timed.seconds).sum());
         for timed in &record.steps {
@@ -112,8 +113,8 @@ impl RunFigures {
 pub(crate) struct Metrics(BTreeMap<String, f64>);
 
 impl Metrics {
-    pub(crate) fn add(&mut self, record: &CaseRecord) {
-        for (name, value) in record.score.iter().flat_map(|score| score.breakdown()) {
+    pub(crate) fn add(&mut self, score: Option<&Score>) {
+        for (name, value) in score.into_iter().flat_map(Score::breakdown) {
             let room = self.0.len() < METRICS_MAX;
             match self.0.get_mut(name) {
                 Some(sum) => *sum += value,
@@ -302,7 +303,6 @@ impl Times {
 mod tests {
     use super::*;
     use fapo_core::fault::{FaultKind, Phase};
-    use fapo_core::ports::ResourceUse;
 
     #[test]
     fn times_have_their_mean_median_and_percentile() {
@@ -322,12 +322,9 @@ mod tests {
     fn metrics_of_other_names_for_every_case_are_not_all_kept() {
         let mut metrics = Metrics::default();
         for n in 0..METRICS_MAX + 5 {
-            let record = serde_json::from_value(json!({
-                "index": n, "case_id": "c", "task_type": "t", "diagnostics": [], "output_text": "", "steps": [],
-                "score": {"composite": 50.0, "breakdown": [[format!("m{n}"), 1.0]], "feedback": "", "diagnostics": []},
-                "chain_use": ResourceUse::default(), "scorer_use": ResourceUse::default(),
-            }));
-            metrics.add(&record.expect("a record"));
+            let score =
+                json!({"composite": 50.0, "breakdown": [[format!("m{n}"), 1.0]], "feedback": "", "diagnostics": []});
+            metrics.add(Some(&serde_json::from_value(score).expect("a score")));
         }
         assert_eq!(metrics.over(1).len(), METRICS_MAX);
     }

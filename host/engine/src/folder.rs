@@ -4,7 +4,7 @@ use crate::journal::{self, JOURNAL, Lines};
 use crate::spending::Spent;
 use fapo_core::InputError;
 use fapo_core::ports::{RunFiles, WriteOut};
-use fapo_core::run::{CaseRecord, PASSED};
+use fapo_core::run::{CaseEnd, CaseRecord, PASSED};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -126,22 +126,17 @@ impl RunFolder {
         Ok((run, Begun { header, spent }))
     }
 
-    /// Appends finished cases and makes them durable: one sync for all of them.
+    /// Appends the lines of finished cases and makes them durable: one sync for all of them.
     ///
     /// # Errors
     /// The journal cannot be written.
-    pub(crate) fn finished(&self, records: &[CaseRecord]) -> Result<(), InputError> {
-        let (mut text, mut ends) = (Vec::new(), Vec::with_capacity(records.len()));
-        for record in records {
-            journal::write_case(record, &mut text);
-            ends.push(text.len());
-        }
+    pub(crate) fn finished(&self, cases: &[(CaseEnd, Vec<u8>)]) -> Result<(), InputError> {
+        let text = cases.iter().map(|(_, line)| line.as_slice()).collect::<Vec<_>>().concat();
         self.append(&text)?;
         let mut lines = self.lines();
-        let starts = [0].into_iter().chain(ends.iter().copied());
-        for (record, bytes) in records.iter().zip(starts.zip(&ends).map(|(start, end)| end - start)) {
-            let large = || InputError::new(&record.case_id, "its record is too large for a journal");
-            lines.add(record.index, bytes, true).ok_or_else(large)?;
+        for (end, line) in cases {
+            let large = || InputError::new(&end.case_id, "its record is too large for a journal");
+            lines.add(end.index, line.len(), true).ok_or_else(large)?;
         }
         Ok(())
     }

@@ -129,15 +129,17 @@ pub(crate) fn header_line(header: &Value) -> String {
 }
 
 /// A finished case's line.
-pub(crate) fn write_case(record: &CaseRecord, out: &mut Vec<u8>) {
+pub(crate) fn case_line(record: &CaseRecord) -> Vec<u8> {
     #[derive(Serialize)]
     struct Line<'a> {
         kind: &'static str,
         record: &'a CaseRecord,
     }
     // Not by way of a value: that would copy every text of the record.
-    serde_json::to_writer(&mut *out, &Line { kind: "case", record }).expect("a record is texts and finite numbers");
-    out.push(b'\n');
+    let mut line = Vec::with_capacity(4 << 10);
+    serde_json::to_writer(&mut line, &Line { kind: "case", record }).expect("a record is texts and finite numbers");
+    line.push(b'\n');
+    line
 }
 
 /// Goes through a journal once. `T` is as much of a record as one wants to see of it; `of` says which case it is of

@@ -5,7 +5,7 @@
 
 use crate::figures::Metrics;
 use fapo_core::ports::Cases;
-use fapo_core::run::CaseRecord;
+use fapo_core::run::CaseEnd;
 use serde::ser::{Error, SerializeSeq};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -44,20 +44,20 @@ pub(crate) enum Phase {
 }
 
 impl Totals {
-    pub(crate) fn add(&mut self, record: &CaseRecord) {
+    pub(crate) fn add(&mut self, end: &CaseEnd) {
         self.completed += 1;
-        self.composite += record.composite();
-        if record.fault.is_some() {
+        self.composite += end.composite();
+        if end.fault.is_some() {
             self.failed += 1;
             if self.failed_ids.len() < FAILED_LIVE_MAX {
-                self.failed_ids.push(record.case_id.clone());
+                self.failed_ids.push(end.case_id.clone());
             }
         } else {
-            self.composite_succeeded += record.composite();
+            self.composite_succeeded += end.composite();
         }
-        self.metrics.add(record);
+        self.metrics.add(end.score.as_ref());
         let points = |wanted: &str| {
-            let found = record.score.iter().flat_map(|s| s.breakdown()).find(|(name, _)| name == wanted);
+            let found = end.score.iter().flat_map(|s| s.breakdown()).find(|(name, _)| name == wanted);
             found.map_or(0.0, |(_, value)| *value)
         };
         self.earned += points("points_earned");
@@ -176,7 +176,6 @@ impl Serialize for Ids<'_> {
 mod tests {
     use super::*;
     use fapo_core::fault::{self, Fault, FaultKind};
-    use fapo_core::ports::ResourceUse;
     use serde_json::{Value, json};
 
     #[test]
@@ -184,12 +183,8 @@ mod tests {
         let mut totals = Totals::default();
         let all = FAILED_LIVE_MAX + 5;
         for n in 0..all {
-            let record = serde_json::from_value(json!({
-                "index": n, "case_id": format!("c{n}"), "task_type": "t", "score": null, "diagnostics": [],
-                "fault": Fault::new(fault::Phase::Chain, FaultKind::Trapped, "m"), "output_text": "", "steps": [],
-                "chain_use": ResourceUse::default(), "scorer_use": ResourceUse::default(),
-            }));
-            totals.add(&record.expect("a record"));
+            let fault = Some(Fault::new(fault::Phase::Chain, FaultKind::Trapped, "m"));
+            totals.add(&CaseEnd { index: n, case_id: format!("c{n}"), score: None, fault, tokens: 0 });
         }
         let facts = Facts { run_id: "r", planned: all, started: jiff::Timestamp::UNIX_EPOCH };
         let mut text = Vec::new();

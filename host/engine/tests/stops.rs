@@ -232,8 +232,8 @@ fn evaluation(folder: &Path, chain: &Arc<FakeChain>, files: Arc<dyn RunFiles>) -
 fn run(evaluation: Evaluation) -> (Result<RunReport, InputError>, Vec<String>) {
     let reported = Mutex::new(Vec::new());
     let observe = |event: RunEvent<'_>| {
-        if let RunEvent::Finished { record, .. } = event {
-            reported.lock().expect("not poisoned").push(record.case_id.clone());
+        if let RunEvent::Finished { end, .. } = event {
+            reported.lock().expect("not poisoned").push(end.case_id.clone());
         }
     };
     let runtime =

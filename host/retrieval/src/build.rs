@@ -63,7 +63,7 @@ pub fn build(corpus: &Path, out: &Path, settings: IndexSettings) -> Result<Index
 }
 
 /// Bytes of passages that are kept in one piece: to read one passage, as much is copied.
-const STORE_BLOCK_BYTES: usize = 4 << 10;
+const STORE_BLOCK_BYTES: usize = 1 << 10;
 
 /// What stands where the index shall go.
 enum Standing {

@@ -33,6 +33,11 @@ pub struct Bm25Index {
     segment: SegmentReader,
     store: StoreReader,
     analyser: Analyser,
+    /// By document, its place in `norms`: few lengths are different, so that what scoring reads stays in the
+    /// processor's caches.
+    norm_of: Vec<u32>,
+    /// Of a length, `k1 * (1 - b + b * length / average length)`.
+    norms: Vec<f64>,
     /// By document.
     columns: Vec<Column>,
     /// Taken by a search and given back.
@@ -43,14 +48,14 @@ pub struct Bm25Index {
 struct Scratch {
     /// By document, zeros between searches.
     scores: Vec<f64>,
-    /// Documents whose score is none, empty between searches.
+    /// Documents whose score is no zero, empty between searches.
     touched: Vec<DocId>,
+    /// Documents in question, as the last search left them.
+    candidates: Vec<(f64, DocId)>,
 }
 
-/// What scoring needs of a document.
+/// What the order of hits needs of a document.
 struct Column {
-    /// `k1 * (1 - b + b * length / average length)`.
-    norm: f64,
     rank_of_id: u32,
     is_repeat: bool,
 }
@@ -107,13 +112,15 @@ impl Bm25Index {
         };
         let segment = SegmentReader::open(segment).map_err(text)?;
         let store = segment.get_store_reader(STORE_BLOCKS_KEPT).map_err(|error| error.to_string())?;
-        let columns = read_columns(&segment, &manifest)?;
+        let Columns { norm_of, norms, columns } = Columns::read(&segment, &manifest)?;
         Ok(Bm25Index {
             dir: dir.to_owned(),
             digest: manifest.digest(),
             manifest,
             fields,
             analyser: Analyser::new(),
+            norm_of,
+            norms,
             columns,
             spare: Mutex::default(),
             segment,
@@ -170,8 +177,11 @@ impl Bm25Index {
         }
         let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
         // Dropped where a search does not come to its end, not given back: the scores are not all zeros.
-        let Scratch { mut scores, mut touched } =
-            spare.unwrap_or_else(|| Scratch { scores: vec![0.0; self.columns.len()], touched: Vec::new() });
+        let Scratch { mut scores, mut touched, mut candidates } = spare.unwrap_or_else(|| Scratch {
+            scores: vec![0.0; self.columns.len()],
+            touched: Vec::new(),
+            candidates: Vec::new(),
+        });
         let mut read = 0;
         let mut least = 0.0;
         while read < terms.len() {
@@ -191,12 +201,13 @@ impl Bm25Index {
             self.first(taken, k)
         } else {
             let left = at_most(&terms[read..]);
-            let mut candidates: Vec<(f64, DocId)> = taken.filter(|(score, _)| score + left >= least).collect();
+            candidates.clear();
+            candidates.extend(taken.filter(|(score, _)| score + left >= least));
             self.look_up(&mut terms[read..], &mut candidates, least, k);
-            self.first(candidates.into_iter(), k)
+            self.first(candidates.iter().copied(), k)
         };
         if let Ok(mut spare) = self.spare.lock() {
-            spare.push(Scratch { scores, touched });
+            spare.push(Scratch { scores, touched, candidates });
         }
         Ok(found)
     }
@@ -254,7 +265,7 @@ impl Bm25Index {
     /// What a term's weight counts for in a document that holds it `count` times: below 1.
     fn share(&self, document: DocId, count: u32) -> f64 {
         let count = f64::from(count);
-        count / (count + self.columns[document as usize].norm)
+        count / (count + self.norms[self.norm_of[document as usize] as usize])
     }
 
     /// The k-th largest score of documents that are no repeats, 0 where there are fewer.
@@ -336,34 +347,53 @@ fn inverse_frequency(documents: usize, postings: &BlockSegmentPostings) -> f64 {
     (1.0 + (documents - holders + 0.5) / (holders + 0.5)).ln()
 }
 
-fn read_columns(segment: &SegmentReader, manifest: &IndexManifest) -> Result<Vec<Column>, String> {
-    let passages = u64::from(segment.num_docs());
-    if passages != manifest.passages || segment.max_doc() != segment.num_docs() {
-        return Err(format!("{passages} passages instead of {}", manifest.passages));
+/// What is read of every document when an index is opened.
+struct Columns {
+    norm_of: Vec<u32>,
+    norms: Vec<f64>,
+    columns: Vec<Column>,
+}
+
+impl Columns {
+    fn read(segment: &SegmentReader, manifest: &IndexManifest) -> Result<Self, String> {
+        let passages = u64::from(segment.num_docs());
+        if passages != manifest.passages || segment.max_doc() != segment.num_docs() {
+            return Err(format!("{passages} passages instead of {}", manifest.passages));
+        }
+        let text = |error: tantivy::TantivyError| error.to_string();
+        let fast = segment.fast_fields();
+        let lengths = fast.u64(layout::LENGTH).map_err(text)?;
+        let ranks = fast.u64(layout::RANK_OF_ID).map_err(text)?;
+        let repeats = fast.bool(layout::IS_REPEAT).map_err(text)?;
+        let mut terms_total = 0;
+        let documents = segment.num_docs() as usize;
+        let mut all = Columns {
+            norm_of: Vec::with_capacity(documents),
+            norms: Vec::new(),
+            columns: Vec::with_capacity(documents),
+        };
+        let mut place: HashMap<u64, u32> = HashMap::new();
+        for document in 0..segment.num_docs() {
+            let missing = || format!("passage {document} has no length or place");
+            let length = lengths.first(document).ok_or_else(missing)?;
+            terms_total += length;
+            all.norm_of.push(*place.entry(length).or_insert_with(|| {
+                let share = manifest.b * length as f64 / manifest.average_length;
+                all.norms.push(manifest.k1 * (1.0 - manifest.b + share));
+                (all.norms.len() - 1) as u32
+            }));
+            all.columns.push(Column {
+                rank_of_id: ranks.first(document).and_then(|rank| u32::try_from(rank).ok()).ok_or_else(missing)?,
+                is_repeat: repeats.first(document).ok_or_else(missing)?,
+            });
+        }
+        let average_length = terms_total as f64 / passages as f64;
+        // The last bit of a number may be lost on its way through JSON.
+        if (average_length - manifest.average_length).abs() > 1e-9 * average_length.max(1.0) {
+            return Err(format!("a mean length of {average_length} instead of {}", manifest.average_length));
+        }
+        Ok(all)
     }
-    let text = |error: tantivy::TantivyError| error.to_string();
-    let fast = segment.fast_fields();
-    let lengths = fast.u64(layout::LENGTH).map_err(text)?;
-    let ranks = fast.u64(layout::RANK_OF_ID).map_err(text)?;
-    let repeats = fast.bool(layout::IS_REPEAT).map_err(text)?;
-    let mut terms_total = 0;
-    let mut columns = Vec::with_capacity(segment.num_docs() as usize);
-    for document in 0..segment.num_docs() {
-        let missing = || format!("passage {document} has no length or place");
-        let length = lengths.first(document).ok_or_else(missing)?;
-        terms_total += length;
-        columns.push(Column {
-            norm: manifest.k1 * (1.0 - manifest.b + manifest.b * length as f64 / manifest.average_length),
-            rank_of_id: ranks.first(document).and_then(|rank| u32::try_from(rank).ok()).ok_or_else(missing)?,
-            is_repeat: repeats.first(document).ok_or_else(missing)?,
-        });
-    }
-    let average_length = terms_total as f64 / passages as f64;
-    // The last bit of a number may be lost on its way through JSON.
-    if (average_length - manifest.average_length).abs() > 1e-9 * average_length.max(1.0) {
-        return Err(format!("a mean length of {average_length} instead of {}", manifest.average_length));
-    }
-    Ok(columns)
 }
 
 impl Index for Bm25Index {

@@ -424,8 +424,8 @@ fn what_cannot_be_searched_is_refused_at_open() {
     let path = place.index().join("manifest.json");
     let good = fs::read_to_string(&path).expect("readable");
     let table: [(&str, &str, &str); 6] = [
-        ("\"format\": 1", "\"format\": 2", "the index has format 2, this program reads format 1"),
-        ("\"format\": 1,", "", "no format"),
+        ("\"format\": 2", "\"format\": 3", "the index has format 3, this program reads format 2"),
+        ("\"format\": 2,", "", "no format"),
         ("\"analyser_version\": 1", "\"analyser_version\": 9", "was analysed by"),
         ("\"passages\": 1", "\"passages\": 2", "1 passages instead of 2"),
         ("\"average_length\": 1.0", "\"average_length\": 2.0", "a mean length of 1 instead of 2"),

@@ -249,7 +249,8 @@ const HELD_LOOK: Duration = Duration::from_millis(5);
 /// Works for longer than it may.
 pub(crate) struct Overdue;
 
-/// `call`, ended where it works for longer than `wall`; what it is `held` for is no work.
+/// `call`, ended where it works for longer than `wall`; what it is `held` for is no work. A large future is best handed
+/// over pinned: by itself it would stand in memory twice.
 pub(crate) async fn within<T>(wall: Duration, held: &Held, call: impl Future<Output = T>) -> Result<T, Overdue> {
     let (began, held_before) = (Instant::now(), held.total());
     let mut call = std::pin::pin!(call);

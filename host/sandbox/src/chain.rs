@@ -20,6 +20,7 @@ use fapo_core::ports::{
 use fapo_graph::{CaseInput, Catalogue, Step, StepId, StepOrigin};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use wasmtime::Store;
@@ -619,9 +620,8 @@ impl Chain for ChainComponent {
         Box::pin(async move {
             let wall = Duration::from_millis(self.limits.case_wall_ms);
             let held = services.held();
-            within(wall, &held, self.run_case(definition, input, &[], services))
-                .await
-                .unwrap_or_else(|Overdue| self.overdue())
+            let case = pin!(self.run_case(definition, input, &[], services));
+            within(wall, &held, case).await.unwrap_or_else(|Overdue| self.overdue())
         })
     }
 
@@ -635,9 +635,8 @@ impl Chain for ChainComponent {
         Box::pin(async move {
             let wall = Duration::from_millis(self.limits.case_wall_ms);
             let held = services.held();
-            within(wall, &held, self.run_case(definition, input, given, services))
-                .await
-                .unwrap_or_else(|Overdue| self.overdue())
+            let case = pin!(self.run_case(definition, input, given, services));
+            within(wall, &held, case).await.unwrap_or_else(|Overdue| self.overdue())
         })
     }
 }

@@ -20,6 +20,7 @@ use fapo_core::limits::Limits;
 use fapo_core::ports::{BoxFuture, ContentFault, FinishedCase, JudgeServices, ResourceUse, ScoreOutcome, Scorer};
 use fapo_core::score::{RawScore, Score};
 use serde_json::Value;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::Store;
@@ -340,7 +341,8 @@ impl Scorer for ScorerComponent {
             let wall = Duration::from_millis(self.limits.case_wall_ms);
             let profile = profile.to_string();
             let held = judge.as_ref().map(|judge| judge.held()).unwrap_or_default();
-            match within(wall, &held, self.score_case(finished, &profile, judge)).await {
+            let case = pin!(self.score_case(finished, &profile, judge));
+            match within(wall, &held, case).await {
                 Ok(outcome) => outcome,
                 Err(Overdue) => ScoreOutcome {
                     result: Err(Fault::new(

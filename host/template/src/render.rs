@@ -66,6 +66,9 @@ mod tests {
         let contents: Vec<&str> = rendered.messages.iter().map(|message| message.content.as_str()).collect();
         assert_eq!(contents, expect, "{template:?}");
         assert_eq!(rendered.missing, missing, "{template:?}");
+        let alone =
+            super::missing(&prompt, |name| values.iter().find(|(key, _)| *key == name).map(|(_, value)| *value));
+        assert_eq!(alone, missing, "{template:?}");
     }
 
     #[test]

@@ -269,3 +269,21 @@ pub(super) fn is_identifier(text: &str) -> bool {
             && digits.chars().all(|c| c.is_ascii_digit())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::beside;
+
+    #[test]
+    fn what_stands_beside_a_part_is_all_but_the_part() {
+        for (text, part, pieces) in [
+            ("Q: why? A: so", "why?", &["Q: ", " A: so"] as &[&str]),
+            ("why?why?", "why?", &["", "", ""]),
+            ("no such thing", "why?", &["no such thing"]),
+            ("whole", "", &["whole"]),
+            ("", "x", &[""]),
+        ] {
+            assert_eq!(beside(text, part).collect::<Vec<_>>(), pieces, "{text:?} {part:?}");
+        }
+    }
+}

@@ -138,8 +138,15 @@ fn overlap(case: &Case, step: &str, text: &str) -> Option<Verdict> {
         return None;
     }
     let mut share = 0.0;
+    let mut lower = String::new();
     for word in text.split_whitespace() {
-        missing.remove(word.to_lowercase().as_str());
+        if word.is_ascii() {
+            word.clone_into(&mut lower);
+            lower.make_ascii_lowercase();
+        } else {
+            lower = word.to_lowercase();
+        }
+        missing.remove(lower.as_str());
         share = (asked - missing.len() as f64) / asked;
         if share >= OVERLAP_HIT {
             return None;

@@ -227,7 +227,17 @@ fn same_stem(a: &str, b: &str) -> bool {
 
 /// The first characters of a text on one line, at most so many.
 pub(super) fn cut(text: &str, chars_max: usize) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+        // Enough for that many characters, however long the text is.
+        if line.len() > 4 * chars_max {
+            break;
+        }
+    }
     match line.char_indices().nth(chars_max) {
         Some((at, _)) => format!("{}…", &line[..at]),
         None => line,
