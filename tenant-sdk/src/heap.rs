@@ -143,7 +143,7 @@ mod tests {
                     let size = if random(8) == 0 { 1 + random(5_000) } else { 1 + random(600) };
                     let layout = Layout::from_size_align(size, 1 << random(7)).expect("a layout");
                     let at = heap.alloc(layout);
-                    assert!(!at.is_null() && at as usize % layout.align() == 0);
+                    assert!(!at.is_null() && (at as usize).is_multiple_of(layout.align()));
                     at.write_bytes(number, size);
                     held.push(Held { at, layout, number });
                 } else if !held.is_empty() {
