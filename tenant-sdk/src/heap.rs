@@ -1,7 +1,7 @@
 //! The allocator of guests: small pieces from lists, everything else from the system's.
 //!
 //! A guest lives for a case and has one thread, and most of what it asks for is small: names, ids, words. The system's
-//! allocator was a third of what a guest did. Pieces that are freed are kept for the next of their size and never given
+//! allocator was a fourth of what a guest did. Pieces that are freed are kept for the next of their size and never given
 //! back; the sandbox goes before that matters.
 
 use std::alloc::{GlobalAlloc, Layout, System};
