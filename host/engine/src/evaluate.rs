@@ -1,10 +1,10 @@
 //! One run: every case through the chain and the scorer, journalled as it ends.
 //!
-//! Workers run cases side by side and hand their records to one committer, which writes what has come together since
-//! its last commit, with one sync for all of it: a case costs the workers no wait for the disk, and a crash at any byte
-//! loses at most the cases in flight. A case is reported finished only once its line is durable. From then on its
-//! record stands in the journal and no longer in memory, so that a run of a million cases takes little more than one of
-//! a thousand; figures and artefacts are made in one pass over the journal.
+//! Workers run cases side by side, put each record into words, and hand its line to one committer, which writes what
+//! has come together since its last commit, with one sync for all of it: a case costs the workers no wait for the disk,
+//! and a crash at any byte loses at most the cases in flight. A case is reported finished only once its line is durable.
+//! From then on its record stands in the journal and in no memory, so that a run of a million cases takes little more
+//! than one of a thousand; figures and artefacts are made in one pass over the journal.
 
 use crate::account::Account;
 use crate::artifacts;
