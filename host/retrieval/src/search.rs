@@ -1,4 +1,4 @@
-//! Searches an index: exact BM25, one query term after the other, the rarest first.
+//! Searches an index: exact BM25, a window of documents after the other, in each the rarest query terms first.
 
 use crate::analysis::Analyser;
 use crate::layout::{self, Fields};
@@ -9,6 +9,7 @@ use fapo_core::fault::FaultKind;
 use fapo_core::ports::{Hit, Index, ServiceFault};
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use tantivy::postings::BlockSegmentPostings;
@@ -21,6 +22,11 @@ use tantivy::{DocId, SegmentReader, Term};
 pub const HITS_MAX: u32 = 100;
 /// Distinct terms of a query that count, the first ones: bounds the work a chain can ask for in one search.
 pub const QUERY_TERMS_MAX: usize = 1024;
+/// Documents of the first window: few, so that it is soon known what a hit must come to. Each is twice as long as the
+/// one before.
+const WINDOW_FIRST: DocId = 1 << 10;
+/// Documents of the longest window.
+const WINDOW_MAX: DocId = 1 << 14;
 /// Blocks of passages kept beside the file: none, as they stand in it as they are read.
 const STORE_BLOCKS_KEPT: usize = 0;
 
@@ -44,14 +50,21 @@ pub struct Bm25Index {
     spare: Mutex<Vec<Scratch>>,
 }
 
-/// What a search writes to.
+/// What a search writes to, a window at a time.
 struct Scratch {
-    /// By document, zeros between searches.
+    /// By place in the window, zeros between windows.
     scores: Vec<f64>,
-    /// Documents whose score is no zero, empty between searches.
-    touched: Vec<DocId>,
-    /// Documents in question, as the last search left them.
+    /// A bit for each place whose score is no zero: read from the first on, they are in order.
+    touched: Vec<u64>,
+    /// Documents in question with their scores so far.
     candidates: Vec<(f64, DocId)>,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        let window = WINDOW_MAX as usize;
+        Scratch { scores: vec![0.0; window], touched: vec![0; window / u64::BITS as usize], candidates: Vec::new() }
+    }
 }
 
 /// What the order of hits needs of a document.
@@ -72,6 +85,35 @@ impl Scored {
     /// Better first: score descending, then passage id.
     fn order(&self, other: &Scored) -> Ordering {
         other.score.total_cmp(&self.score).then(self.rank_of_id.cmp(&other.rank_of_id))
+    }
+}
+
+/// The first `k` of the documents seen so far, best first.
+struct Best {
+    k: usize,
+    found: Vec<Scored>,
+}
+
+impl Best {
+    /// What a document must come to, or 0 where there is room: a little less than the last one's score, as sums of the
+    /// same numbers in another order differ in their last bits.
+    fn least(&self) -> f64 {
+        self.found.get(self.k - 1).map_or(0.0, |last| last.score * (1.0 - 1e-9))
+    }
+
+    /// Most documents are told from the first ones by their score alone, and their column, seldom at hand, is not read.
+    fn offer(&mut self, score: f64, document: DocId, columns: &[Column]) {
+        if self.found.get(self.k - 1).is_some_and(|last| score < last.score) {
+            return;
+        }
+        let column = &columns[document as usize];
+        if column.is_repeat {
+            return;
+        }
+        let one = Scored { score, rank_of_id: column.rank_of_id, document };
+        let at = self.found.partition_point(|other| other.order(&one) == Ordering::Less);
+        self.found.insert(at, one);
+        self.found.truncate(self.k);
     }
 }
 
@@ -168,48 +210,65 @@ impl Bm25Index {
 
     /// The best `k` documents, best first.
     ///
-    /// Terms are read from the rarest on. As soon as the terms that are left could not lift a document that holds none
-    /// of the earlier ones to the k-th place, they are looked up for the documents still in question alone.
+    /// Documents are looked at in windows that the processor's caches hold. In each, the terms that weigh most are
+    /// read; what is left of the terms could not lift a document that holds none of those to the k-th place, so it is
+    /// looked up for the documents still in question alone.
     fn best(&self, query: &str, k: usize) -> std::io::Result<Vec<Scored>> {
         let mut terms = self.postings(query)?;
+        let mut best = Best { k, found: Vec::with_capacity(k + 1) };
         if terms.is_empty() {
-            return Ok(Vec::new());
+            return Ok(best.found);
         }
         let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
         // Dropped where a search does not come to its end, not given back: the scores are not all zeros.
-        let Scratch { mut scores, mut touched, mut candidates } = spare.unwrap_or_else(|| Scratch {
-            scores: vec![0.0; self.columns.len()],
-            touched: Vec::new(),
-            candidates: Vec::new(),
-        });
-        let mut read = 0;
-        let mut least = 0.0;
-        while read < terms.len() {
-            self.add_term(&mut terms[read], &mut scores, &mut touched);
-            read += 1;
-            let (earlier, left) = (weights(&terms[..read]), at_most(&terms[read..]));
-            if read < terms.len() && left < earlier {
-                let so_far = touched.iter().map(|document| (scores[*document as usize], *document));
-                least = self.kth(so_far, k);
-                if left < least {
-                    break;
+        let mut scratch = spare.unwrap_or_else(Scratch::new);
+        let documents = self.columns.len() as DocId;
+        let (mut start, mut length) = (0, WINDOW_FIRST);
+        while start < documents {
+            let end = documents.min(start + length);
+            self.look_through(start..end, &mut terms, &mut scratch, &mut best);
+            start = end;
+            length = WINDOW_MAX.min(length * 2);
+        }
+        if let Ok(mut spare) = self.spare.lock() {
+            spare.push(scratch);
+        }
+        Ok(best.found)
+    }
+
+    /// Finds what of one window belongs to the best.
+    fn look_through(&self, window: Range<DocId>, terms: &mut [TermPostings], scratch: &mut Scratch, best: &mut Best) {
+        let Scratch { scores, touched, candidates } = scratch;
+        let least = best.least();
+        // All terms, until k documents are found. Those after them can add less than `left`.
+        let (mut read, mut left) = (terms.len(), 0.0);
+        while read > 1 && left + terms[read - 1].weight < least {
+            read -= 1;
+            left += terms[read].weight;
+        }
+        let (read, rest) = terms.split_at_mut(read);
+        for term in read {
+            self.add_term(term, &window, scores, touched);
+        }
+        candidates.clear();
+        for (block, touched) in touched.iter_mut().enumerate() {
+            while *touched != 0 {
+                let place = block as DocId * u64::BITS + touched.trailing_zeros();
+                *touched &= *touched - 1;
+                let score = std::mem::take(&mut scores[place as usize]);
+                if score + left >= least {
+                    candidates.push((score, window.start + place));
                 }
             }
         }
-        let taken = touched.drain(..).map(|document| (std::mem::take(&mut scores[document as usize]), document));
-        let found = if read == terms.len() {
-            self.first(taken, k)
-        } else {
-            let left = at_most(&terms[read..]);
-            candidates.clear();
-            candidates.extend(taken.filter(|(score, _)| score + left >= least));
-            self.look_up(&mut terms[read..], &mut candidates, least, k);
-            self.first(candidates.iter().copied(), k)
-        };
-        if let Ok(mut spare) = self.spare.lock() {
-            spare.push(Scratch { scores, touched, candidates });
+        for term in rest {
+            self.look_up(term, candidates);
+            left -= term.weight;
+            candidates.retain(|(score, _)| score + left >= least);
         }
-        Ok(found)
+        for &(score, document) in &*candidates {
+            best.offer(score, document, &self.columns);
+        }
     }
 
     /// The query's terms that stand in a passage, those first that weigh most.
@@ -220,45 +279,41 @@ impl Bm25Index {
             let term = Term::from_field_text(self.fields.terms, &term);
             if let Some(postings) = inverted.read_block_postings(&term, IndexRecordOption::WithFreqs)? {
                 let weight = f64::from(occurrences) * inverse_frequency(self.columns.len(), &postings);
-                found.push(TermPostings { weight, postings });
+                found.push(TermPostings { weight, postings, next: 0 });
             }
         }
         found.sort_by(|a, b| b.weight.total_cmp(&a.weight));
         Ok(found)
     }
 
-    /// Adds one term's share to the scores of all documents that hold it.
-    fn add_term(&self, term: &mut TermPostings, scores: &mut [f64], touched: &mut Vec<DocId>) {
-        let TermPostings { weight, postings } = term;
+    /// Adds one term's share to the scores of all documents of a window that hold it.
+    fn add_term(&self, term: &mut TermPostings, window: &Range<DocId>, scores: &mut [f64], touched: &mut [u64]) {
+        let TermPostings { weight, postings, next } = term;
         while postings.block_len() > 0 {
-            for (&document, &count) in postings.docs().iter().zip(postings.freqs()) {
-                let score = &mut scores[document as usize];
-                if *score == 0.0 {
-                    touched.push(document);
-                }
-                *score += *weight * self.share(document, count);
+            let (documents, counts) = (&postings.docs()[*next..], &postings.freqs()[*next..]);
+            let inside = documents.partition_point(|document| *document < window.end);
+            for (&document, &count) in documents[..inside].iter().zip(counts) {
+                let place = document - window.start;
+                touched[(place / u64::BITS) as usize] |= 1 << (place % u64::BITS);
+                scores[place as usize] += *weight * self.share(document, count);
+            }
+            if inside < documents.len() {
+                *next += inside;
+                break;
             }
             postings.advance();
+            *next = 0;
         }
     }
 
-    /// Adds the shares of further terms to documents in question. Those that cannot come to `least` any more, a score
-    /// that k documents have, drop out.
-    fn look_up(&self, terms: &mut [TermPostings], candidates: &mut Vec<(f64, DocId)>, mut least: f64, k: usize) {
-        candidates.retain(|(_, document)| !self.columns[*document as usize].is_repeat);
-        // Stable: it sees that the list is made of a few runs in order, one a term.
-        candidates.sort_by_key(|(_, document)| *document);
-        for at in 0..terms.len() {
-            let left = at_most(&terms[at..]);
-            candidates.retain(|(score, _)| score + left >= least);
-            let TermPostings { weight, postings } = &mut terms[at];
-            for (score, document) in candidates.iter_mut() {
-                let place = postings.seek(*document);
-                if postings.docs().get(place) == Some(document) {
-                    *score += *weight * self.share(*document, postings.freq(place));
-                }
+    /// Adds the share of a term to documents in question, which are in order.
+    fn look_up(&self, term: &mut TermPostings, candidates: &mut [(f64, DocId)]) {
+        let TermPostings { weight, postings, .. } = term;
+        for (score, document) in candidates {
+            let place = postings.seek(*document);
+            if postings.docs().get(place) == Some(document) {
+                *score += *weight * self.share(*document, postings.freq(place));
             }
-            least = self.kth(candidates.iter().copied(), k);
         }
     }
 
@@ -266,41 +321,6 @@ impl Bm25Index {
     fn share(&self, document: DocId, count: u32) -> f64 {
         let count = f64::from(count);
         count / (count + self.norms[self.norm_of[document as usize] as usize])
-    }
-
-    /// The k-th largest score of documents that are no repeats, 0 where there are fewer.
-    fn kth(&self, scored: impl Iterator<Item = (f64, DocId)>, k: usize) -> f64 {
-        let mut first: Vec<f64> = Vec::with_capacity(k + 1);
-        for (score, document) in scored {
-            // Few get as far as their column, which is seldom at hand.
-            if (first.len() < k || score > first[k - 1]) && !self.columns[document as usize].is_repeat {
-                let at = first.partition_point(|other| *other >= score);
-                first.insert(at, score);
-                first.truncate(k);
-            }
-        }
-        first.get(k - 1).copied().unwrap_or(0.0)
-    }
-
-    /// The first `k` of scored documents; most are told from them by their score alone.
-    fn first(&self, scored: impl Iterator<Item = (f64, DocId)>, k: usize) -> Vec<Scored> {
-        let mut found: Vec<Scored> = Vec::with_capacity(k + 1);
-        for (score, document) in scored {
-            if found.len() == k && score < found[k - 1].score {
-                continue;
-            }
-            let column = &self.columns[document as usize];
-            if column.is_repeat {
-                continue;
-            }
-            let one = Scored { score, rank_of_id: column.rank_of_id, document };
-            let at = found.partition_point(|other| other.order(&one) == Ordering::Less);
-            if at < k {
-                found.insert(at, one);
-                found.truncate(k);
-            }
-        }
-        found
     }
 
     fn hit(&self, found: Scored) -> tantivy::Result<Hit> {
@@ -330,15 +350,8 @@ struct TermPostings {
     /// Most that it can add to a score: its share of it is below 1.
     weight: f64,
     postings: BlockSegmentPostings,
-}
-
-fn weights(terms: &[TermPostings]) -> f64 {
-    terms.iter().map(|term| term.weight).sum()
-}
-
-/// What terms can add to a score: a little more than the sum, which rounding may have made too small.
-fn at_most(terms: &[TermPostings]) -> f64 {
-    weights(terms) * (1.0 + 1e-9)
+    /// Of the block at hand, the first document that no window has come to.
+    next: usize,
 }
 
 /// Lucene's: never negative, and above 0 for a term that stands everywhere.
